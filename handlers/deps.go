@@ -1,0 +1,30 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+
+	"minikafka/config"
+	"minikafka/controller"
+	"minikafka/internal/clock"
+	"minikafka/logstore"
+	"minikafka/metadata"
+	"minikafka/replication"
+)
+
+// Handlers is what all handlers share.
+type Handlers struct {
+	NodeID     int32
+	ClusterID  string
+	Logger     *slog.Logger
+	Clock      clock.Clock
+	Config     func() *config.Values // with dynamic broker configs applied
+	Image      func() *metadata.Image
+	Partitions *replication.Manager
+	Store      *logstore.Store
+	Controller *controller.Controller
+	// ProducerIDs hands out ids for InitProducerId.
+	ProducerIDs interface {
+		Next(ctx context.Context) (int64, error)
+	}
+}

@@ -1,0 +1,58 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"minikafka/protocol"
+)
+
+// Request is what a handler knows beside the body.
+type Request struct {
+	protocol.Header
+	Listener   string // the listener's name: answers carry endpoints of the same one
+	ClientHost string // "/127.0.0.1", as Kafka writes it
+	Principal  string // "User:ANONYMOUS"
+	Software   *Software
+}
+
+// Software is what the connection's client said of itself in ApiVersions; one per connection.
+type Software struct{ Name, Version string }
+
+// Later completes a response off the connection's goroutine. It must not touch the request: its bytes
+// belong to the connection again once the handler has returned. ctx ends with the connection.
+type Later func(ctx context.Context) kmsg.Response
+
+// API is one row: a key, what is served of it, and its handler.
+type API struct {
+	Key, Min, Max int16
+	// AdvertisedMin differs from Min for Produce alone (KAFKA-18659).
+	AdvertisedMin int16
+	handle        func(*Handlers, context.Context, *Request, kmsg.Request) (kmsg.Response, Later)
+}
+
+func api[R kmsg.Request](key kmsg.Key, lo, hi int16, fn func(*Handlers, context.Context, *Request, R) (kmsg.Response, Later)) API {
+	return API{Key: int16(key), Min: lo, Max: hi, AdvertisedMin: lo,
+		handle: func(h *Handlers, ctx context.Context, r *Request, body kmsg.Request) (kmsg.Response, Later) {
+			return fn(h, ctx, r, body.(R))
+		}}
+}
+
+// Lookup finds the row of a key; false: the connection is closed.
+func Lookup(key int16) (API, bool) {
+	for _, a := range Table {
+		if a.Key == key {
+			return a, true
+		}
+	}
+	return API{}, false
+}
+
+// Serve calls the row's handler. A nil response with a nil Later is no answer at all (Produce acks=0).
+func (h *Handlers) Serve(ctx context.Context, a API, r *Request, body kmsg.Request) (kmsg.Response, Later) {
+	return a.handle(h, ctx, r, body)
+}
+
+// Table is every API that is served. ApiVersions, dispatch, docs/apis.md and the coverage test derive from it.
+var Table = []API{}

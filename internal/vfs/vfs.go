@@ -1,0 +1,44 @@
+// Package vfs is the file system that the log talks to: the operating system's, or one in memory
+// that can lose what was not synced and fail on demand. Storage code never calls package os.
+package vfs
+
+import (
+	"io"
+	"io/fs"
+)
+
+// File is an open file. Reads and writes name their position; there is no shared cursor, so that
+// any number of readers can use one descriptor.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Name is the path that the file was opened with.
+	Name() string
+	// Size is the file's present length in bytes.
+	Size() (int64, error)
+	// Truncate sets the length; growing fills with zeroes.
+	Truncate(size int64) error
+	// Sync makes data and length durable (fdatasync).
+	Sync() error
+	// Fd is the descriptor for sendfile; false when there is none (memory).
+	Fd() (uintptr, bool)
+}
+
+// FS is a file system. Errors satisfy errors.Is with fs.ErrNotExist and fs.ErrExist as package os does.
+type FS interface {
+	// OpenFile takes os.O_* flags.
+	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
+	ReadFile(name string) ([]byte, error)
+	Rename(from, to string) error
+	Remove(name string) error
+	RemoveAll(name string) error
+	MkdirAll(name string, perm fs.FileMode) error
+	// ReadDir lists a directory, sorted by name.
+	ReadDir(name string) ([]fs.DirEntry, error)
+	Stat(name string) (fs.FileInfo, error)
+	// SyncDir makes creations, renames and removals in a directory durable.
+	SyncDir(name string) error
+	// Lock takes an exclusive lock on a file, creating it; an error says that another process holds it.
+	Lock(name string) (io.Closer, error)
+}
