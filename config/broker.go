@@ -1,0 +1,100 @@
+package config
+
+import "time"
+
+// The node and its roles.
+var (
+	NodeID = number("node.id", 0, "The node's id in the cluster.", mustBeSet, atLeast(0))
+	// brokerID is the old name of node.id: Load folds it in.
+	brokerID     = number("broker.id", -1, "The old name of node.id.")
+	ProcessRoles = list("process.roles", "", "What the node does: broker, controller, or both.",
+		mustBeSet, listOf("broker", "controller"))
+	BrokerRack = text("broker.rack", null, "The rack of this broker, for placement and rack-aware fetching.")
+
+	ControllerQuorumVoters = list("controller.quorum.voters", "", "The controllers of a fixed quorum, id@host:port each.",
+		valid(ListOf{NonEmpty: true}))
+	ControllerQuorumBootstrapServers = list("controller.quorum.bootstrap.servers", "",
+		"Where a quorum with changing members is found, host:port each.", valid(ListOf{NonEmpty: true}))
+)
+
+// The network.
+var (
+	listeners           = list("listeners", "PLAINTEXT://:9092", "Where the node listens, NAME://host:port each.", perBroker)
+	advertisedListeners = list("advertised.listeners", null, "What clients are told to connect to; default: listeners.")
+	listenerProtocols   = text("listener.security.protocol.map",
+		"SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
+		"The security protocol of each listener name.", perBroker)
+	interBrokerListener = text("inter.broker.listener.name", null, "The listener that brokers use among themselves.")
+	interBrokerProtocol = text("security.inter.broker.protocol", "PLAINTEXT",
+		"The security protocol among brokers where no listener is named.",
+		oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"))
+	controllerListeners = list("controller.listener.names", "", "Names of the controllers' listeners.", mustBeSet)
+
+	SocketRequestMaxBytes = size("socket.request.max.bytes", 104857600,
+		"Largest request; a larger one closes the connection.", atLeast(1))
+	SocketSendBufferBytes = size("socket.send.buffer.bytes", 102400,
+		"Send buffer of a connection's socket; -1 is the system's own choice.")
+	SocketReceiveBufferBytes = size("socket.receive.buffer.bytes", 102400,
+		"Receive buffer of a connection's socket; -1 is the system's own choice.")
+	ConnectionsMaxIdleMs = millis("connections.max.idle.ms", 600000, "Idle time after which a connection is closed.")
+	MaxConnections       = number("max.connections", 2147483647, "Connections that are open at once.", clusterWide, atLeast(0))
+	MaxConnectionsPerIP  = number("max.connections.per.ip", 2147483647,
+		"Connections that one address may have open at once.", clusterWide, atLeast(0))
+	QueuedMaxRequestBytes = long("queued.max.request.bytes", -1,
+		"Bytes of requests in work above which nothing more is read; -1 is no limit.")
+	FetchMaxBytes                = size("fetch.max.bytes", 57671680, "Largest answer to a fetch.", atLeast(1024))
+	MaxRequestPartitionSizeLimit = number("max.request.partition.size.limit", 2000,
+		"Most partitions in one answer of DescribeTopicPartitions.", atLeast(1))
+	MaxIncrementalFetchSessionCacheSlots = number("max.incremental.fetch.session.cache.slots", 1000,
+		"Fetch sessions that the broker keeps.", atLeast(0))
+)
+
+// Topics and logs.
+var (
+	LogDirs                  = list("log.dirs", null, "The data directories; log.dir where it is not set.", then(logDir.row))
+	logDir                   = list("log.dir", "/tmp/kafka-logs", "The data directory where log.dirs is not set.")
+	MetadataLogDir           = text("metadata.log.dir", null, "Where the metadata log is kept; default: the first data directory.")
+	NumPartitions            = number("num.partitions", 1, "Partitions of a topic that does not say.", atLeast(1))
+	DefaultReplicationFactor = number("default.replication.factor", 1, "Replicas of a topic that does not say.")
+	AutoCreateTopicsEnable   = boolean("auto.create.topics.enable", true, "Whether asking for an unknown topic creates it.")
+	DeleteTopicEnable        = boolean("delete.topic.enable", true, "Whether topics can be deleted.")
+
+	LogRetentionCheckIntervalMs = millis("log.retention.check.interval.ms", 300000,
+		"How often logs are checked for segments to delete.", atLeast(1))
+	LogFlushOffsetCheckpointIntervalMs = millis("log.flush.offset.checkpoint.interval.ms", 60000,
+		"How often the recovery points are written.", asInt, atLeast(0))
+	ReplicaHighWatermarkCheckpointIntervalMs = millis("replica.high.watermark.checkpoint.interval.ms", 5000,
+		"How often the high watermarks are written.")
+	NumRecoveryThreadsPerDataDir = number("num.recovery.threads.per.data.dir", 2,
+		"Logs of a directory that are opened at once at start.", clusterWide, atLeast(1))
+	ProducerIDExpirationMs = millis("producer.id.expiration.ms", 86400000,
+		"Idle time after which a producer's sequence numbers are forgotten.", asInt, clusterWide, atLeast(1))
+	ReplicaLagTimeMaxMs = millis("replica.lag.time.max.ms", 30000,
+		"How long a replica may lag before it leaves the in-sync set.")
+
+	MetadataLogMaxRecordBytesBetweenSnapshots = long("metadata.log.max.record.bytes.between.snapshots", 20971520,
+		"Bytes of the metadata log after which a snapshot is taken.", atLeast(1))
+	MetadataLogSegmentBytes = size("metadata.log.segment.bytes", 1<<30, "Size at which a segment of the metadata log is closed.",
+		atLeast(8<<20))
+)
+
+// Internal topics, groups and transactions.
+var (
+	OffsetsTopicNumPartitions     = number("offsets.topic.num.partitions", 50, "Partitions of __consumer_offsets.", atLeast(1))
+	OffsetsTopicReplicationFactor = short("offsets.topic.replication.factor", 3, "Replicas of __consumer_offsets.", atLeast(1))
+	OffsetsTopicSegmentBytes      = size("offsets.topic.segment.bytes", 104857600, "Segment size of __consumer_offsets.", atLeast(1))
+	OffsetsRetentionMinutes       = millis("offsets.retention.minutes", 10080,
+		"How long the offsets of an empty group are kept, in minutes.", asInt, in(time.Minute), atLeast(1))
+	GroupInitialRebalanceDelayMs = millis("group.initial.rebalance.delay.ms", 3000,
+		"How long a new group waits for more members.", asInt)
+	TransactionStateLogNumPartitions = number("transaction.state.log.num.partitions", 50,
+		"Partitions of __transaction_state.", atLeast(1))
+	TransactionStateLogReplicationFactor = short("transaction.state.log.replication.factor", 3,
+		"Replicas of __transaction_state.", atLeast(1))
+	TransactionStateLogMinISR = number("transaction.state.log.min.isr", 2,
+		"min.insync.replicas of __transaction_state.", atLeast(1))
+	TransactionStateLogSegmentBytes = size("transaction.state.log.segment.bytes", 104857600,
+		"Segment size of __transaction_state.", atLeast(1))
+	TransactionMaxTimeoutMs = millis("transaction.max.timeout.ms", 900000,
+		"Longest timeout that a transactional producer may ask for.", asInt, atLeast(1))
+)
