@@ -8,19 +8,19 @@ var (
 	// brokerID is the old name of node.id: Load folds it in.
 	brokerID     = number("broker.id", -1, "The old name of node.id.")
 	ProcessRoles = list("process.roles", "", "What the node does: broker, controller, or both.",
-		mustBeSet, listOf("broker", "controller"))
+		mustBeSet, valid(ListOf{Values: []string{"broker", "controller"}, NonEmpty: true}))
 	BrokerRack = text("broker.rack", null, "The rack of this broker, for placement and rack-aware fetching.")
 
 	ControllerQuorumVoters = list("controller.quorum.voters", "", "The controllers of a fixed quorum, id@host:port each.",
-		valid(ListOf{NonEmpty: true}))
+		valid(ListOf{Shown: "non-empty list"}))
 	ControllerQuorumBootstrapServers = list("controller.quorum.bootstrap.servers", "",
-		"Where a quorum with changing members is found, host:port each.", valid(ListOf{NonEmpty: true}))
+		"Where a quorum with changing members is found, host:port each.", valid(ListOf{Shown: "non-empty list"}))
 )
 
 // The network.
 var (
-	listeners           = list("listeners", "PLAINTEXT://:9092", "Where the node listens, NAME://host:port each.", perBroker)
-	advertisedListeners = list("advertised.listeners", null, "What clients are told to connect to; default: listeners.")
+	listeners           = list("listeners", "PLAINTEXT://:9092", "Where the node listens, NAME://host:port each.", perBroker, filled)
+	advertisedListeners = list("advertised.listeners", null, "What clients are told to connect to; default: listeners.", filled)
 	listenerProtocols   = text("listener.security.protocol.map",
 		"SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
 		"The security protocol of each listener name.", perBroker)
@@ -28,7 +28,7 @@ var (
 	interBrokerProtocol = text("security.inter.broker.protocol", "PLAINTEXT",
 		"The security protocol among brokers where no listener is named.",
 		oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"))
-	controllerListeners = list("controller.listener.names", "", "Names of the controllers' listeners.", mustBeSet)
+	controllerListeners = list("controller.listener.names", "", "Names of the controllers' listeners.", mustBeSet, filled)
 
 	SocketRequestMaxBytes = size("socket.request.max.bytes", 104857600,
 		"Largest request; a larger one closes the connection.", atLeast(1))
@@ -51,8 +51,8 @@ var (
 
 // Topics and logs.
 var (
-	LogDirs                  = list("log.dirs", null, "The data directories; log.dir where it is not set.", then(logDir.row))
-	logDir                   = list("log.dir", "/tmp/kafka-logs", "The data directory where log.dirs is not set.")
+	LogDirs                  = list("log.dirs", null, "The data directories; log.dir where it is not set.", filled, then(logDir.row))
+	logDir                   = list("log.dir", "/tmp/kafka-logs", "The data directory where log.dirs is not set.", filled)
 	MetadataLogDir           = text("metadata.log.dir", null, "Where the metadata log is kept; default: the first data directory.")
 	NumPartitions            = number("num.partitions", 1, "Partitions of a topic that does not say.", atLeast(1))
 	DefaultReplicationFactor = number("default.replication.factor", 1, "Replicas of a topic that does not say.")

@@ -175,7 +175,7 @@ func class(name string, def string, doc string, opts ...option) Key[string] {
 
 // list has its default in properties syntax: "a,b", "" for the empty list, or null.
 func list(name string, def string, doc string, opts ...option) Key[[]string] {
-	return Key[[]string]{declare(&Row{Name: name, Type: List, def: def, Doc: doc}, opts)}
+	return Key[[]string]{declare(&Row{Name: name, Type: List, def: def, Doc: doc, Valid: ListOf{}}, opts)}
 }
 
 // Options of a row.
@@ -201,6 +201,9 @@ func atLeast(n float64) option       { return valid(Range{Min: n, Max: math.Inf(
 func between(lo, hi float64) option  { return valid(Range{Min: lo, Max: hi}) }
 func oneOf(values ...string) option  { return valid(OneOf{Values: values}) }
 func listOf(values ...string) option { return valid(ListOf{Values: values}) }
+
+// filled: the list has at least one element.
+func filled(r *Row) { r.Valid = ListOf{NonEmpty: true} }
 
 // topic makes the topic config that this row is the default of; options change what differs.
 func topic(name string, opts ...option) option {

@@ -55,15 +55,13 @@ func (r *Row) Parse(raw string) (any, error) {
 		return nil, err
 	}
 	if l, ok := v.([]string); ok {
-		if v, err = r.checkList(l); err != nil {
-			return nil, err
-		}
+		v = withoutDuplicates(l)
 	}
 	if r.Valid == nil {
 		return v, nil
 	}
-	if bad, reason := r.Valid.check(v); reason != "" {
-		return nil, invalid(r.Name, bad, reason)
+	if err := r.Valid.check(r.Name, v); err != nil {
+		return nil, err
 	}
 	return v, nil
 }
@@ -192,19 +190,7 @@ func javaDouble(f float64) string {
 	return mantissa + "E" + strconv.Itoa(n)
 }
 
-// checkList is KIP-1161: a list has no empty element, and a repeated one counts once.
-func (r *Row) checkList(l []string) ([]string, error) {
-	for _, e := range l {
-		if e == "" {
-			return nil, &Error{"Configuration '" + r.Name + "' values must not be empty."}
-		}
-	}
-	if v, ok := r.Valid.(ListOf); ok && v.NonEmpty && len(l) == 0 {
-		return nil, &Error{"Configuration '" + r.Name + "' must not be empty. Valid values include: any non-empty value"}
-	}
-	return withoutDuplicates(l), nil
-}
-
+// withoutDuplicates: a repeated element counts once (KIP-1161).
 func withoutDuplicates(l []string) []string {
 	unique := make([]string, 0, len(l))
 	for _, e := range l {
