@@ -5,6 +5,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"time"
 )
 
 // File is an open file. Reads and writes name their position; there is no shared cursor, so that
@@ -37,6 +38,10 @@ type FS interface {
 	// ReadDir lists a directory, sorted by name.
 	ReadDir(name string) ([]fs.DirEntry, error)
 	Stat(name string) (fs.FileInfo, error)
+	// SetModTime sets a file's modification time (retention of records without timestamps reads it).
+	SetModTime(name string, t time.Time) error
+	// Space is the size of the file system that holds name and what is free for us, in bytes.
+	Space(name string) (total, usable int64, err error)
 	// SyncDir makes creations, renames and removals in a directory durable.
 	SyncDir(name string) error
 	// Lock takes an exclusive lock on a file, creating it; an error says that another process holds it.
