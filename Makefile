@@ -1,0 +1,62 @@
+# What CI runs is a target that anyone can run. `make test` needs Go and nothing else.
+GO      ?= go
+BIN     := bin/minikafka
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 20s
+BENCH   ?= .
+COUNT   ?= 6
+export CGO_ENABLED ?= 0
+
+.PHONY: all build run test race lint fuzz gen gen-check bench compat startup image
+
+all: build lint test
+
+build:
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/minikafka
+
+# A broker on 127.0.0.1:9092 with its data in ./minikafka-data.
+run: build
+	./$(BIN)
+
+# Vet, the unit tests, and the Go part of the compatibility tests. With a C compiler: with -race.
+test: race-flag := $(shell command -v cc >/dev/null 2>&1 && echo -race)
+test: build
+	$(GO) vet ./...
+	CGO_ENABLED=$(if $(race-flag),1,0) $(GO) test $(race-flag) -timeout 8m ./...
+	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -timeout 8m ./...
+
+race:
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+
+lint:
+	golangci-lint run ./...
+
+# Every fuzz target of the module for FUZZTIME each.
+fuzz:
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . --exclude-dir=compat-tests | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | sed 's/func //'); do \
+	    echo "$$dir $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$dir; done; done
+
+# Files derived from tables: go:generate lines first, then the documents that tests compare.
+gen:
+	$(GO) generate ./...
+	UPDATE_DOCS=1 $(GO) test -count=1 -run 'Docs|Generated' ./handlers/... ./config/... ./broker/...
+
+gen-check: gen
+	git diff --exit-code
+
+# Micro benchmarks in benchstat's format.
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+# Real clients and Apache Kafka's own tools against this broker: needs kcat, podman and Java.
+compat: build
+	./compat-tests/run
+	docker/test.sh
+
+# Time from exec to the first answered Metadata, and resident memory when idle.
+startup: build
+	$(GO) run ./docker/startup -binary $(BIN)
+
+image:
+	docker/build.sh
