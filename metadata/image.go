@@ -1,59 +1,6 @@
 package metadata
 
-import (
-	"encoding/base64"
-	"iter"
-)
-
-// UUID is a topic, directory or incarnation id; its text form is 22 characters of base64url.
-type UUID [16]byte
-
-// String is Kafka's text form (base64url without padding).
-func (u UUID) String() string { return base64.RawURLEncoding.EncodeToString(u[:]) }
-
-// Partition is one partition's replicas and leadership, as PartitionRecord and PartitionChangeRecord say.
-type Partition struct {
-	Replicas, ISR, Removing, Adding     []int32
-	Leader, LeaderEpoch, PartitionEpoch int32 // Leader -1: none
-	LeaderRecoveryState                 int8
-	Directories                         []UUID // beside Replicas
-	ELR, LastKnownELR                   []int32
-}
-
-// Topic is a topic and its partitions; the index is the partition id.
-type Topic struct {
-	ID         UUID
-	Name       string
-	Partitions []Partition
-}
-
-// Endpoint is where a broker listens.
-type Endpoint struct {
-	Name, Host       string
-	Port             uint16
-	SecurityProtocol int16 // 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL
-}
-
-// Broker is a registered broker.
-type Broker struct {
-	ID                           int32
-	Epoch                        int64 // offset of its registration record
-	IncarnationID                UUID
-	Endpoints                    []Endpoint
-	Rack                         *string
-	Fenced, InControlledShutdown bool
-	Directories                  []UUID
-}
-
-// Endpoint finds the endpoint of a listener name.
-func (b *Broker) Endpoint(listener string) (Endpoint, bool) {
-	for _, e := range b.Endpoints {
-		if e.Name == listener {
-			return e, true
-		}
-	}
-	return Endpoint{}, false
-}
+import "iter"
 
 // Config resource types of ConfigRecord and the config APIs.
 const (
@@ -71,27 +18,49 @@ type Resource struct {
 // Image. All slices and maps reachable from it are read-only.
 type Image struct {
 	Offset         int64 // last offset that is in it; -1 when empty
-	Epoch          int32
+	Epoch          int32 // of the batch that holds Offset
+	Timestamp      int64 // of that batch, ms
 	ClusterID      string
 	NextProducerID int64
 
 	features map[string]int16
 	brokers  map[int32]*Broker
-	byName   map[string]*Topic
-	byID     map[UUID]*Topic
-	configs  map[Resource]map[string]string
+	byName   *pmap[string, *Topic]
+	byID     *pmap[UUID, *Topic]
+	byFolded *pmap[string, string] // name with '.' as '_' → the name that holds it, for collisions
+	configs  *pmap[Resource, map[string]string]
+	// kept are the records of subsystems that have no part in the image yet (or never will), so that a
+	// snapshot loses nothing that Kafka or a later release wrote.
+	kept *pmap[keptKey, Record]
 }
 
+// Empty is the image before the first record.
+func Empty(clusterID string) *Image { return &Image{Offset: -1, ClusterID: clusterID} }
+
 // TopicByName finds a topic; nil when there is none.
-func (i *Image) TopicByName(name string) *Topic { return i.byName[name] }
+func (i *Image) TopicByName(name string) *Topic {
+	t, _ := i.byName.get(name)
+	return t
+}
 
 // TopicByID finds a topic; nil when there is none.
-func (i *Image) TopicByID(id UUID) *Topic { return i.byID[id] }
+func (i *Image) TopicByID(id UUID) *Topic {
+	t, _ := i.byID.get(id)
+	return t
+}
+
+// Collision is an existing topic whose name is the same but for '.' and '_'.
+func (i *Image) Collision(name string) (existing string, found bool) {
+	return i.byFolded.get(foldName(name))
+}
+
+// TopicCount is the number of topics.
+func (i *Image) TopicCount() int { return i.byID.size() }
 
 // Topics visits all topics in no order.
 func (i *Image) Topics() iter.Seq[*Topic] {
 	return func(yield func(*Topic) bool) {
-		for _, t := range i.byName {
+		for _, t := range i.byID.all() {
 			if !yield(t) {
 				return
 			}
@@ -114,7 +83,10 @@ func (i *Image) Brokers() iter.Seq[*Broker] {
 }
 
 // Configs are a resource's dynamic configs; nil when there are none. Do not change them.
-func (i *Image) Configs(r Resource) map[string]string { return i.configs[r] }
+func (i *Image) Configs(r Resource) map[string]string {
+	c, _ := i.configs.get(r)
+	return c
+}
 
 // Features visits the finalized feature levels.
 func (i *Image) Features() map[string]int16 { return i.features }
