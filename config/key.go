@@ -247,6 +247,7 @@ var index = sync.OnceValue(func() *[4]map[string]*Row {
 			r.synonyms = []*Row{b}
 		}
 	}
+	byName[GroupScope]["streams.assignor.name"].synonyms = []*Row{byName[BrokerScope]["group.streams.assignors"]}
 	return &byName
 })
 
