@@ -15,6 +15,9 @@ import (
 	"path/filepath"
 )
 
+//go:embed api-schemas-4.4.0.txt
+var apiSchemas string
+
 //go:embed record-schemas-4.4.0.txt
 var recordSchemas string
 
@@ -30,6 +33,13 @@ func outputs() (map[string][]byte, error) {
 	}
 	if out["metadata/control_gen.go"], err = controlRecords(records); err != nil {
 		return nil, fmt.Errorf("control records: %w", err)
+	}
+	apis, err := parse(apiSchemas)
+	if err != nil {
+		return nil, fmt.Errorf("api schemas: %w", err)
+	}
+	if out["protocol/schema_gen.go"], err = requestTables(apis); err != nil {
+		return nil, fmt.Errorf("request tables: %w", err)
 	}
 	formatted := map[string][]byte{}
 	for path, text := range out {
