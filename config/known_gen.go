@@ -277,7 +277,7 @@ var known = []Row{
 	knownGroup("errors.deadletterqueue.copy.record.enable", Boolean, "false", nil),
 	knownGroup("errors.deadletterqueue.topic.name", String, "", nil),
 	knownGroup("share.assignment.interval.ms", Int, "1000", Range{0, open}),
-	knownGroup("share.auto.offset.reset", String, "latest", shownOnly("[latest, earliest, by_duration:PnDTnHnMn.nS]")),
+	knownGroup("share.auto.offset.reset", String, "latest", offsetReset{}),
 	knownGroup("share.delivery.count.limit", Int, "5", Range{2, open}),
 	knownGroup("share.heartbeat.interval.ms", Int, "5000", Range{1, open}),
 	knownGroup("share.isolation.level", String, "read_uncommitted", OneOf{Values: []string{"read_committed", "read_uncommitted"}}),

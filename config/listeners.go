@@ -77,10 +77,10 @@ func InterBrokerListener(v *Values) (string, error) {
 		return Get(v, interBrokerProtocol), nil
 	}
 	if v.IsSet(interBrokerProtocol.Name()) {
-		return "", &Error{"Only one of inter.broker.listener.name and security.inter.broker.protocol should be set."}
+		return "", &Error{Text: "Only one of inter.broker.listener.name and security.inter.broker.protocol should be set."}
 	}
 	if _, ok := protocols[name]; !ok {
-		return "", &Error{"Listener with name " + name +
+		return "", &Error{Text: "Listener with name " + name +
 			" defined in inter.broker.listener.name not found in listener.security.protocol.map."}
 	}
 	return name, nil
@@ -137,7 +137,7 @@ func endpoints(v *Values, entries []string, portsDiffer bool) ([]endpoint, error
 		err = distinct(parsed, "["+strings.Join(entries, ", ")+"]", portsDiffer)
 	}
 	if err != nil {
-		return nil, &Error{fmt.Sprintf("Error creating broker listeners from '[%s]': %s", strings.Join(entries, ", "), err)}
+		return nil, &Error{Text: fmt.Sprintf("Error creating broker listeners from '[%s]': %s", strings.Join(entries, ", "), err)}
 	}
 	return parsed, nil
 }
@@ -216,15 +216,15 @@ func protocolMap(v *Values) (map[string]Protocol, error) {
 		}
 		i := strings.LastIndexByte(entry, ':')
 		if i < 0 {
-			return nil, &Error{fmt.Sprintf("Error parsing configuration property 'listener.security.protocol.map': begin 0, end -1, length %d", len(entry))}
+			return nil, &Error{Text: fmt.Sprintf("Error parsing configuration property 'listener.security.protocol.map': begin 0, end -1, length %d", len(entry))}
 		}
 		name, protocol := strings.ToUpper(strings.TrimSpace(entry[:i])), strings.TrimSpace(entry[i+1:])
 		p := slices.Index(protocolNames[:], strings.ToUpper(protocol))
 		if p < 0 {
-			return nil, &Error{"Invalid security protocol `" + protocol + "` defined in listener.security.protocol.map"}
+			return nil, &Error{Text: "Invalid security protocol `" + protocol + "` defined in listener.security.protocol.map"}
 		}
 		if old, ok := protocols[name]; ok {
-			return nil, &Error{fmt.Sprintf("Duplicate key ListenerName(%s) (attempted merging values %s and %s)", name, old, Protocol(p))} //nolint:gosec // index of four names
+			return nil, &Error{Text: fmt.Sprintf("Duplicate key ListenerName(%s) (attempted merging values %s and %s)", name, old, Protocol(p))} //nolint:gosec // index of four names
 		}
 		protocols[name] = Protocol(p) //nolint:gosec // index of four names
 	}

@@ -112,7 +112,7 @@ func foldNodeID(props map[string]string) error {
 	broker, hasBroker := props[brokerID.Name()]
 	switch {
 	case hasNode && hasBroker && node != broker:
-		return &Error{"`node.id` and `broker.id` must be set to the same value. " +
+		return &Error{Text: "`node.id` and `broker.id` must be set to the same value. " +
 			"`broker.id` is deprecated, please use `node.id` instead."}
 	case hasNode:
 		props[brokerID.Name()] = node

@@ -99,11 +99,11 @@ func (l ListOf) check(name string, value any) error {
 		if len(l.Values) > 0 {
 			values = l.String()
 		}
-		return &Error{"Configuration '" + name + "' must not be empty. Valid values include: " + values}
+		return &Error{Text: "Configuration '" + name + "' must not be empty. Valid values include: " + values}
 	}
 	for _, e := range elements {
 		if e == "" {
-			return &Error{"Configuration '" + name + "' values must not be empty."}
+			return &Error{Text: "Configuration '" + name + "' values must not be empty."}
 		}
 		if len(l.Values) > 0 && !slices.Contains(l.Values, e) {
 			return invalid(name, e, "String must be one of: "+strings.Join(l.Values, ", "))
@@ -136,12 +136,6 @@ type nonNull struct{}
 func (nonNull) check(string, any) error { return nil }
 func (nonNull) String() string          { return "non-null string" }
 
-// shownOnly has a text in the documentation and no rule that can be broken here.
-type shownOnly string
-
-func (shownOnly) check(string, any) error { return nil }
-func (s shownOnly) String() string        { return string(s) }
-
 const throttledFormat = "[partitionId]:[brokerId],[partitionId]:[brokerId],..."
 
 var throttledReplica = regexp.MustCompile(`^[0-9]+:[0-9]+$`)
@@ -166,10 +160,14 @@ func (throttledReplicas) check(name string, value any) error {
 func (throttledReplicas) String() string { return throttledFormat }
 
 // Error is Kafka's ConfigException: its text goes to clients as it is.
-type Error struct{ Text string }
+type Error struct {
+	Text string
+	// Request: the code is INVALID_REQUEST where a resource's other errors are INVALID_CONFIG.
+	Request bool
+}
 
 func (e *Error) Error() string { return e.Text }
 
 func invalid(name string, value any, reason string) *Error {
-	return &Error{fmt.Sprintf("Invalid value %s for configuration %s: %s", render(value), name, reason)}
+	return &Error{Text: fmt.Sprintf("Invalid value %s for configuration %s: %s", render(value), name, reason)}
 }

@@ -20,7 +20,7 @@ func requirement(ok bool, text string) error {
 	if ok {
 		return nil
 	}
-	return &Error{"requirement failed: " + text}
+	return &Error{Text: "requirement failed: " + text}
 }
 
 // firstError runs checks in order and stops at the first that fails.
@@ -45,7 +45,7 @@ func (v *Values) validateRequired() error {
 	}
 	for _, name := range required {
 		if !v.IsSet(name) {
-			return &Error{fmt.Sprintf("Missing required configuration %q which has no default value.", name)}
+			return &Error{Text: fmt.Sprintf("Missing required configuration %q which has no default value.", name)}
 		}
 	}
 	return nil
@@ -143,7 +143,7 @@ func (v *Values) validateQuorum() error {
 		if v.standsAlone() {
 			return nil
 		}
-		return &Error{"If using process.roles, either controller.quorum.bootstrap.servers must contain the set of " +
+		return &Error{Text: "If using process.roles, either controller.quorum.bootstrap.servers must contain the set of " +
 			"bootstrap controllers or controller.quorum.voters must contain a parseable set of controllers."}
 	}
 	node, roles := Get(v, NodeID), Get(v, ProcessRoles)
@@ -163,19 +163,19 @@ func (v *Values) voters() (ids []int32, err error) {
 	for _, entry := range Get(v, ControllerQuorumVoters) {
 		id, address, ok := strings.Cut(entry, "@")
 		if !ok {
-			return nil, &Error{"Invalid configuration value for controller.quorum.voters. " + form}
+			return nil, &Error{Text: "Invalid configuration value for controller.quorum.voters. " + form}
 		}
 		n, err := strconv.ParseInt(id, 10, 32)
 		if err != nil {
-			return nil, &Error{"Failed to parse voter ID as integer from " + id}
+			return nil, &Error{Text: "Failed to parse voter ID as integer from " + id}
 		}
 		colon := strings.LastIndexByte(address, ':')
 		if colon <= 0 {
-			return nil, &Error{"Failed to parse host name from entry " + entry +
+			return nil, &Error{Text: "Failed to parse host name from entry " + entry +
 				" for the configuration controller.quorum.voters. " + form}
 		}
 		if _, err := strconv.ParseUint(address[colon+1:], 10, 16); err != nil {
-			return nil, &Error{"Failed to parse host port from entry " + entry +
+			return nil, &Error{Text: "Failed to parse host port from entry " + entry +
 				" for the configuration controller.quorum.voters. " + form}
 		}
 		ids = append(ids, int32(n))
@@ -266,7 +266,7 @@ func (v *Values) ValidateTopic(overrides map[string]string) error {
 	names := slices.Sorted(maps.Keys(overrides))
 	for _, name := range names {
 		if Lookup(TopicScope, name) == nil {
-			return &Error{"Unknown topic config name: " + name}
+			return &Error{Text: "Unknown topic config name: " + name}
 		}
 	}
 	for _, name := range names {
@@ -277,11 +277,11 @@ func (v *Values) ValidateTopic(overrides map[string]string) error {
 	t := v.Topic(overrides)
 	lo, hi := Get(t, MinCompactionLagMs), Get(t, MaxCompactionLagMs)
 	if lo > hi {
-		return &Error{fmt.Sprintf("conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d)",
+		return &Error{Text: fmt.Sprintf("conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d)",
 			lo.Milliseconds(), hi.Milliseconds())}
 	}
 	if on, err := Lookup(TopicScope, "remote.storage.enable").Parse(overrides["remote.storage.enable"]); err == nil && on == true {
-		return &Error{"Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage."}
+		return &Error{Text: "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage."}
 	}
 	return nil
 }
