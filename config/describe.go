@@ -252,14 +252,14 @@ func (v *Values) topicDefault(t *Row) string {
 	return text
 }
 
-// converted is the value of broker row r, in the unit of the topic config t.
-func (t *Row) converted(r *Row, parsed any) string {
+// converted is the parsed value of a synonym, in the unit of the row.
+func (r *Row) converted(synonym *Row, parsed any) string {
 	n, ok := parsed.(int64)
-	if !ok || t.unit == 0 {
+	if !ok || r.unit == 0 {
 		return render(parsed)
 	}
-	if n < 0 && t == RetentionMs.row.topic {
+	if n < 0 && r == RetentionMs.row.topic {
 		return "-1" // Kafka's "no limit", however it was written
 	}
-	return render(n * int64(r.unit/time.Millisecond))
+	return render(n * int64(synonym.unit/time.Millisecond))
 }

@@ -169,10 +169,6 @@ func text(name string, def string, doc string, opts ...option) Key[string] {
 	return Key[string]{declare(&Row{Name: name, Type: String, def: def, Doc: doc}, opts)}
 }
 
-func class(name string, def string, doc string, opts ...option) Key[string] {
-	return Key[string]{declare(&Row{Name: name, Type: Class, def: def, Doc: doc}, opts)}
-}
-
 // list has its default in properties syntax: "a,b", "" for the empty list, or null.
 func list(name string, def string, doc string, opts ...option) Key[[]string] {
 	return Key[[]string]{declare(&Row{Name: name, Type: List, def: def, Doc: doc, Valid: ListOf{}}, opts)}
@@ -218,9 +214,6 @@ func topic(name string, opts ...option) option {
 
 // defaultText overrides a topic config's default where the broker row's own is null.
 func defaultText(s string) option { return func(r *Row) { r.def = s } }
-
-// documented overrides a topic config's text.
-func documented(doc string) option { return func(r *Row) { r.Doc = doc } }
 
 // then names the rows that are asked when this one has no value, in order.
 func then(rows ...*Row) option { return func(r *Row) { r.later = rows } }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -147,16 +146,16 @@ func parseEndpoints(entries []string, protocols map[string]Protocol) ([]endpoint
 	for _, entry := range entries {
 		m := listenerEntry.FindStringSubmatch(entry)
 		if m == nil {
-			return nil, errors.New("Unable to parse " + entry + " to a broker endpoint") //nolint:staticcheck // Kafka's text
+			return nil, &Error{Text: "Unable to parse " + entry + " to a broker endpoint"}
 		}
 		port, err := strconv.ParseInt(m[3], 10, 32)
 		if err != nil {
-			return nil, errors.New("Unable to parse " + entry + " to a broker endpoint") //nolint:staticcheck // Kafka's text
+			return nil, &Error{Text: "Unable to parse " + entry + " to a broker endpoint"}
 		}
 		name := strings.ToUpper(m[1])
 		protocol, ok := protocols[name]
 		if !ok {
-			return nil, errors.New("No security protocol defined for listener " + name) //nolint:staticcheck // Kafka's text
+			return nil, &Error{Text: "No security protocol defined for listener " + name}
 		}
 		parsed = append(parsed, endpoint{name: name, host: m[2], port: int32(port), protocol: protocol})
 	}
@@ -172,7 +171,7 @@ func distinct(parsed []endpoint, shown string, portsDiffer bool) error {
 		}
 	}
 	if len(names) != len(parsed) {
-		return errors.New("Each listener must have a different name, listeners: " + shown) //nolint:staticcheck // Kafka's text
+		return &Error{Text: "Each listener must have a different name, listeners: " + shown}
 	}
 	if !portsDiffer {
 		return nil
@@ -180,10 +179,10 @@ func distinct(parsed []endpoint, shown string, portsDiffer bool) error {
 	for port, sharing := range byPort {
 		if len(sharing) > 1 && !oneOfEachFamily(sharing) {
 			if len(sharing) == 2 && bothAddresses(sharing) {
-				return fmt.Errorf("If you have two listeners on the same port then one needs to be IPv4 and "+ //nolint:staticcheck // Kafka's text
-					"the other IPv6, listeners: %s, port: %d", shown, port)
+				return &Error{Text: fmt.Sprintf("If you have two listeners on the same port then one needs to be IPv4 and "+
+					"the other IPv6, listeners: %s, port: %d", shown, port)}
 			}
-			return errors.New("Each listener must have a different port, listeners: " + shown) //nolint:staticcheck // Kafka's text
+			return &Error{Text: "Each listener must have a different port, listeners: " + shown}
 		}
 	}
 	return nil
@@ -224,9 +223,9 @@ func protocolMap(v *Values) (map[string]Protocol, error) {
 			return nil, &Error{Text: "Invalid security protocol `" + protocol + "` defined in listener.security.protocol.map"}
 		}
 		if old, ok := protocols[name]; ok {
-			return nil, &Error{Text: fmt.Sprintf("Duplicate key ListenerName(%s) (attempted merging values %s and %s)", name, old, Protocol(p))} //nolint:gosec // index of four names
+			return nil, &Error{Text: fmt.Sprintf("Duplicate key ListenerName(%s) (attempted merging values %s and %s)", name, old, Protocol(p))}
 		}
-		protocols[name] = Protocol(p) //nolint:gosec // index of four names
+		protocols[name] = Protocol(p)
 	}
 	if v.IsSet(listenerProtocols.Name()) || namesSecurity(v) {
 		return protocols, nil

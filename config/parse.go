@@ -43,9 +43,9 @@ func (r *Row) parse(raw string) (any, error) {
 			return []string{}, nil
 		}
 		return listSeparator.Split(trimmed, -1), nil
-	default:
-		return trimmed, nil
+	case String, Class, PasswordText, typeUndefined:
 	}
+	return trimmed, nil
 }
 
 // Parse reads and checks text as Kafka does; the error is an *Error with Kafka's text.
@@ -85,9 +85,9 @@ func (r *Row) typed(v any) any {
 	case isInt && r.unit != 0:
 		return toDuration(n, r.unit)
 	case isInt && r.Type == Int:
-		return int32(n) //nolint:gosec // parsed with 32 bits
+		return int32(n)
 	case isInt && r.Type == Short:
-		return int16(n) //nolint:gosec // parsed with 16 bits
+		return int16(n)
 	case r.Type == PasswordText:
 		s, _ := v.(string)
 		return Password(s)

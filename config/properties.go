@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -114,7 +113,7 @@ func unescapeUnicode(s string) (r rune, n int, err error) {
 	}
 	high, ok := unit(s)
 	if !ok {
-		return 0, 0, errors.New(`Malformed \uxxxx encoding.`) //nolint:staticcheck // Java's text
+		return 0, 0, &Error{Text: `Malformed \uxxxx encoding.`}
 	}
 	if low, ok := unit(s[6:]); ok && utf16.IsSurrogate(high) {
 		if pair := utf16.DecodeRune(high, low); pair != utf8.RuneError {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -145,7 +144,7 @@ func environment(environ []string) (map[string]string, error) {
 		return props, nil
 	}
 	if props[ProcessRoles.Name()] == "controller" {
-		return nil, errors.New("KAFKA_ADVERTISED_LISTENERS is not supported on a KRaft controller.") //nolint:staticcheck // the image's text
+		return nil, &Error{Text: "KAFKA_ADVERTISED_LISTENERS is not supported on a KRaft controller."}
 	}
 	if props[listeners.Name()] == "" {
 		props[listeners.Name()] = hostOfListener.ReplaceAllString(advertised, "://0.0.0.0:")
