@@ -12,11 +12,11 @@ import (
 // A metadata batch is an uncompressed record batch v2 (log-format.md, section 3) without a producer.
 // Metadata records have a null key; control records a key of version and type.
 const (
-	batchHeaderSize  = 61
-	batchLengthStart = 12 // batchLength counts from here
-	attributeControl = 0x20
-	attributeCodec   = 0x07
-	maxBatchBytes    = 64 << 20 // of one batch in log or snapshot; Kafka writes at most 8 MiB
+	batchHeaderSize   = 61
+	batchLengthStart  = 12 // batchLength counts from here
+	attributeControl  = 0x20
+	attributeCodec    = 0x07
+	maxReadBatchBytes = 64 << 20 // of one batch that is read; Kafka writes at most 8 MiB
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // a table
@@ -94,7 +94,7 @@ func viewBatch(b []byte) (batchView, error) {
 		return nil, fmt.Errorf("%w: %d bytes are less than a header", errBadBatch, len(b))
 	}
 	size := int64(int32(binary.BigEndian.Uint32(b[8:]))) + batchLengthStart //nolint:gosec // bits
-	if size < batchHeaderSize || size > maxBatchBytes || size > int64(len(b)) {
+	if size < batchHeaderSize || size > maxReadBatchBytes || size > int64(len(b)) {
 		return nil, fmt.Errorf("%w: its size is %d, %d bytes remain", errBadBatch, size, len(b))
 	}
 	v := batchView(b[:size:size])

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"minikafka/internal/vfs"
 	"minikafka/metadata"
@@ -98,4 +99,9 @@ func (s quorumState) write(fsys vfs.FS, dir string) error {
 		return fmt.Errorf("encoding quorum-state: %w", err)
 	}
 	return writeDurably(fsys, filepath.Join(dir, quorumStateName), data)
+}
+
+func (s quorumState) same(t quorumState) bool {
+	return s.version == t.version && s.leaderID == t.leaderID && s.leaderEpoch == t.leaderEpoch &&
+		s.votedID == t.votedID && s.votedDir == t.votedDir && slices.Equal(s.voters, t.voters)
 }

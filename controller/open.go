@@ -1,0 +1,215 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"time"
+
+	"minikafka/config"
+	"minikafka/logstore"
+	"minikafka/metadata"
+)
+
+const metadataLogName = "__cluster_metadata-0"
+
+// metadataTopicID is the id that Kafka gives the metadata topic.
+var metadataTopicID = metadata.UUID{15: 1} //nolint:gochecknoglobals // a constant
+
+// Open replays snapshot and log, and campaigns. It returns when the node leads its quorum (one voter)
+// and the image is caught up with the log. A directory that cannot be trusted is an error, and nothing
+// in it was changed then.
+func Open(ctx context.Context, o Options) (*Controller, error) {
+	dir := filepath.Join(o.Dir, metadataLogName)
+	found, err := inspect(o, dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the metadata log: %w", err)
+	}
+	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("opening the metadata log: %w", err)
+	}
+	bootstrap, err := found.bootstrap(o, dir)
+	if err != nil {
+		return nil, fmt.Errorf("formatting the metadata log: %w", err)
+	}
+	log, err := openMetadataLog(ctx, o, dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the metadata log: %w", err)
+	}
+	c, err := start(o, dir, found, log, bootstrap)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the metadata quorum: %w", err), log.Close())
+	}
+	return c, nil
+}
+
+// start makes the controller lead and starts its loop.
+func start(o Options, dir string, found *inspection, log metadataLog, bootstrap []metadata.Record) (*Controller, error) {
+	if end := log.LogEndOffset(); end != found.end {
+		return nil, fmt.Errorf("the log ends at %d after recovery, but its valid batches end at %d", end, found.end)
+	}
+	if found.end < found.snapshot.id.EndOffset {
+		if err := log.TruncateFullyAndStartAt(found.snapshot.id.EndOffset); err != nil {
+			return nil, err
+		}
+	}
+	c := &Controller{
+		o: o, machine: newMachine(o), publisher: metadata.NewPublisher(found.image), spec: metadata.NewReplay(found.image),
+		queue: make(chan *change, queueLength), quit: make(chan struct{}), ended: make(chan struct{}),
+		values: brokerValues(o.Config, found.image, o.NodeID),
+		snapshots: snapshots{
+			newest: found.snapshot.id, controls: found.controls, written: make(chan snapshotDone, 1),
+			sawRecords: found.snapshot.id.EndOffset > 0,
+		},
+	}
+	store := &raftStore{
+		log: log, snapIndex: found.snapshot.index, snapTerm: uint64(found.snapshot.id.Epoch), //nolint:gosec // not negative
+		entries: found.entries,
+	}
+	var err error
+	if c.quorum, err = newQuorum(o, dir, store, found.state, c.applyCommitted); err != nil {
+		return nil, err
+	}
+	if err := c.quorum.campaign(); err != nil {
+		return nil, err
+	}
+	if err := c.begin(bootstrap); err != nil {
+		return nil, err
+	}
+	go c.run()
+	return c, nil
+}
+
+// begin writes what a fresh active controller writes: the end of a transaction that its predecessor left
+// open, and the bootstrap records into an empty log.
+func (c *Controller) begin(bootstrap []metadata.Record) error {
+	var records []metadata.Record
+	switch {
+	case c.spec.Open():
+		records = []metadata.Record{&metadata.AbortTransactionRecord{}}
+	case !c.sawRecords:
+		records = bootstrap
+	default:
+		return nil
+	}
+	t := &change{done: make(chan error, 1), decide: func(view) ([]metadata.Record, error) { return records, nil }}
+	if err := c.round(t); err != nil {
+		return err
+	}
+	return <-t.done
+}
+
+func openMetadataLog(ctx context.Context, o Options, dir string) (metadataLog, error) {
+	log, err := logstore.OpenLog(ctx, logstore.LogOptions{
+		FS: o.FS, Clock: o.Clock, Logger: o.Logger, Dir: dir, Recover: true,
+		TopicPartition: logstore.TopicPartition{Topic: "__cluster_metadata"}, TopicID: metadataTopicID,
+		Config: logstore.Config{
+			SegmentBytes: config.Get(o.Config, config.MetadataLogSegmentBytes), SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
+			SegmentMs: config.Get(o.Config, config.MetadataLogSegmentMs), RetentionBytes: -1, RetentionMs: -1,
+			FlushMessages: math.MaxInt64, FlushMs: math.MaxInt64, CleanupDelete: true, FileDeleteDelay: time.Minute,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return log, nil
+}
+
+// inspection is what a directory holds, read without a change.
+type inspection struct {
+	snapshot snapshot
+	image    *metadata.Image // of the snapshot
+	controls []metadata.ControlRecord
+	entries  []entryMeta // of the log, after the snapshot
+	end      int64       // offset after the last valid batch
+	state    quorumState
+	empty    bool // neither snapshot nor log
+}
+
+// inspect reads all of it: newest snapshot, every batch after it, quorum-state. Every record is decoded,
+// so that a type or version of a newer server stops the start here.
+func inspect(o Options, dir string) (*inspection, error) {
+	f := &inspection{}
+	ids, err := listSnapshots(o.FS, dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if len(ids) > 0 {
+		s, err := readSnapshot(o.FS, dir, ids[len(ids)-1])
+		if err != nil {
+			return nil, err
+		}
+		f.snapshot, f.controls = *s, s.controls
+	}
+	id := f.snapshot.id
+	f.image, _, err = metadata.Apply(metadata.Empty(o.ClusterID), f.snapshot.records,
+		metadata.Position{Offset: id.EndOffset - 1, Epoch: id.Epoch, Timestamp: f.snapshot.lastTime})
+	if err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", id.name(), err)
+	}
+	f.snapshot.records = nil
+	start, end, err := scanLog(o.FS, dir, id.EndOffset, f.visit)
+	if err != nil {
+		return nil, err
+	}
+	if start > id.EndOffset {
+		return nil, fmt.Errorf("the log starts at offset %d, but the newest snapshot ends at %d: what is between is lost", start, id.EndOffset)
+	}
+	f.end = end
+	var found bool
+	if f.state, found, err = readQuorumState(o.FS, dir); err != nil {
+		return nil, err
+	}
+	if !found {
+		f.state.version = f.kraftVersion()
+	}
+	if f.state.version == 0 {
+		f.state.voters = []int32{o.NodeID}
+	}
+	f.empty = len(ids) == 0 && end == 0
+	return f, nil
+}
+
+func (f *inspection) visit(b batchView) error {
+	if b.isControl() {
+		controls, err := b.controls()
+		if err != nil {
+			return err
+		}
+		for _, c := range controls {
+			f.noteControl(c)
+		}
+	} else if _, err := b.records(); err != nil {
+		return err
+	}
+	f.entries = append(f.entries, entryMeta{
+		term: uint64(b.leaderEpoch()), offset: b.baseOffset(), last: b.lastOffset(), //nolint:gosec // not negative
+	})
+	return nil
+}
+
+// noteControl keeps the newest KRaftVersion and KRaftVoters for later snapshots.
+func (f *inspection) noteControl(c metadata.ControlRecord) {
+	if t := c.ControlType(); t != metadata.ControlKRaftVersion && t != metadata.ControlKRaftVoters {
+		return
+	}
+	for i, old := range f.controls {
+		if old.ControlType() == c.ControlType() {
+			f.controls[i] = c
+			return
+		}
+	}
+	f.controls = append(f.controls, c)
+}
+
+func (f *inspection) kraftVersion() int {
+	for _, c := range f.controls {
+		if v, ok := c.(*metadata.KRaftVersionRecord); ok {
+			return int(v.KRaftVersion)
+		}
+	}
+	return 0
+}

@@ -1,0 +1,125 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"minikafka/internal/vfs"
+)
+
+// scanLog reads the segments of the metadata log before anything on disk is changed, and calls visit
+// with each batch at or above from. What is invalid at the very end is left for the log's recovery to
+// cut off: a crash tore it. Something invalid with a valid batch behind it is damage of another kind, and
+// cutting there would lose committed records: then the server must not start.
+func scanLog(fsys vfs.FS, dir string, from int64, visit func(batchView) error) (start, end int64, err error) {
+	bases, err := segmentBases(fsys, dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	s := segmentScan{fsys: fsys, dir: dir, end: from, from: from, visit: visit}
+	if len(bases) == 0 {
+		return from, from, nil
+	}
+	start, s.end = bases[0], bases[0]
+	for i, base := range bases {
+		if i+1 < len(bases) && bases[i+1] <= from {
+			s.end = bases[i+1] // all of it is below the snapshot
+			continue
+		}
+		if base != s.end && i > 0 && s.broken == nil {
+			s.broken = fmt.Errorf("segment %020d does not follow offset %d", base, s.end)
+		}
+		if err := s.segment(base); err != nil {
+			return 0, 0, err
+		}
+	}
+	return start, s.end, nil
+}
+
+func segmentBases(fsys vfs.FS, dir string) ([]int64, error) {
+	entries, err := fsys.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", dir, err)
+	}
+	var bases []int64
+	for _, e := range entries {
+		stem, ok := strings.CutSuffix(e.Name(), ".log")
+		if !ok || len(stem) != 20 {
+			continue
+		}
+		base, err := strconv.ParseInt(stem, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s: not a segment's name: %w", filepath.Join(dir, e.Name()), err)
+		}
+		bases = append(bases, base)
+	}
+	return bases, nil
+}
+
+// segmentScan goes through segments in order. After the first invalid batch it only looks for a valid one.
+type segmentScan struct {
+	fsys   vfs.FS
+	dir    string
+	from   int64
+	end    int64 // offset after the last valid batch
+	broken error // the first invalid batch, where and why
+	visit  func(batchView) error
+}
+
+func (s *segmentScan) segment(base int64) error {
+	path := filepath.Join(s.dir, fmt.Sprintf("%020d.log", base))
+	data, err := s.fsys.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the metadata log: %w", err)
+	}
+	position := 0
+	for s.broken == nil && position < len(data) {
+		batch, err := viewBatch(data[position:])
+		if err == nil && batch.baseOffset() < s.end {
+			err = fmt.Errorf("%w: offset %d after %d", errBadBatch, batch.baseOffset(), s.end-1)
+		}
+		if err != nil {
+			s.broken = fmt.Errorf("%s, position %d, offset %d: %w", path, position, s.end, err)
+			break
+		}
+		if batch.lastOffset() >= s.from {
+			if err := s.visit(batch); err != nil {
+				return fmt.Errorf("%s, position %d: %w", path, position, err)
+			}
+		}
+		s.end = batch.lastOffset() + 1
+		position += len(batch)
+	}
+	if s.broken == nil {
+		return nil
+	}
+	if offset, ok := validBatchAfter(data[position:], s.end); ok {
+		return fmt.Errorf("the metadata log is damaged in its middle: %w; yet a valid batch at offset %d follows. "+
+			"Cutting the log there would lose committed changes, so nothing was changed: "+
+			"restore %s from a backup", s.broken, offset, s.dir)
+	}
+	return nil
+}
+
+// validBatchAfter looks at every byte of what follows an invalid batch for the start of a valid one.
+func validBatchAfter(data []byte, expected int64) (offset int64, found bool) {
+	for at := 0; at+batchHeaderSize <= len(data); at++ {
+		if data[at+16] != 2 {
+			continue
+		}
+		if b := batchView(data[at:]); b.baseOffset() < expected || b.lastOffset() < b.baseOffset() {
+			continue
+		}
+		if b, err := viewBatch(data[at:]); err == nil {
+			return b.baseOffset(), true
+		}
+	}
+	return 0, false
+}
