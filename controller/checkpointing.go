@@ -7,6 +7,9 @@ import (
 	"minikafka/metadata"
 )
 
+// snapshotInterval is Kafka's default of metadata.log.max.snapshot.interval.ms.
+const snapshotInterval = time.Hour
+
 // snapshots is the loop's state about its snapshots. One is written at a time, by a goroutine of its own:
 // an image never changes, so the loop goes on meanwhile.
 type snapshots struct {
@@ -22,13 +25,6 @@ type snapshotDone struct {
 	id    snapshotID
 	index uint64
 	err   error
-}
-
-func (c *Controller) snapshotInterval() time.Duration {
-	if d := config.Get(c.o.Config, config.MetadataLogMaxSnapshotIntervalMs); d > 0 {
-		return d
-	}
-	return 1<<63 - 1 // never by time
 }
 
 func (c *Controller) snapshotIfLarge() {

@@ -10,11 +10,15 @@ import (
 	"time"
 
 	"minikafka/config"
+	"minikafka/internal/invariant"
 	"minikafka/logstore"
 	"minikafka/metadata"
 )
 
 const metadataLogName = "__cluster_metadata-0"
+
+// metadataSegmentMs is Kafka's default of metadata.log.segment.ms.
+const metadataSegmentMs = 7 * 24 * time.Hour
 
 // metadataTopicID is the id that Kafka gives the metadata topic.
 var metadataTopicID = metadata.UUID{15: 1} //nolint:gochecknoglobals // a constant
@@ -23,6 +27,12 @@ var metadataTopicID = metadata.UUID{15: 1} //nolint:gochecknoglobals // a consta
 // and the image is caught up with the log. A directory that cannot be trusted is an error, and nothing
 // in it was changed then.
 func Open(ctx context.Context, o Options) (*Controller, error) {
+	return openWith(ctx, o, openMetadataLog)
+}
+
+type openLogFunc func(ctx context.Context, o Options, dir string) (metadataLog, error)
+
+func openWith(ctx context.Context, o Options, openLog openLogFunc) (*Controller, error) {
 	dir := filepath.Join(o.Dir, metadataLogName)
 	found, err := inspect(o, dir)
 	if err != nil {
@@ -35,7 +45,7 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("formatting the metadata log: %w", err)
 	}
-	log, err := openMetadataLog(ctx, o, dir)
+	log, err := openLog(ctx, o, dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the metadata log: %w", err)
 	}
@@ -103,18 +113,20 @@ func (c *Controller) begin(bootstrap []metadata.Record) error {
 }
 
 func openMetadataLog(ctx context.Context, o Options, dir string) (metadataLog, error) {
-	log, err := logstore.OpenLog(ctx, logstore.LogOptions{
+	opened, err := logstore.OpenLog(ctx, logstore.LogOptions{
 		FS: o.FS, Clock: o.Clock, Logger: o.Logger, Dir: dir, Recover: true,
 		TopicPartition: logstore.TopicPartition{Topic: "__cluster_metadata"}, TopicID: metadataTopicID,
 		Config: logstore.Config{
 			SegmentBytes: config.Get(o.Config, config.MetadataLogSegmentBytes), SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
-			SegmentMs: config.Get(o.Config, config.MetadataLogSegmentMs), RetentionBytes: -1, RetentionMs: -1,
+			SegmentMs: metadataSegmentMs, RetentionBytes: -1, RetentionMs: -1,
 			FlushMessages: math.MaxInt64, FlushMs: math.MaxInt64, CleanupDelete: true, FileDeleteDelay: time.Minute,
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
+	log, ok := any(opened).(metadataLog)
+	invariant.Check(ok, "logstore.Log lacks a method")
 	return log, nil
 }
 

@@ -168,7 +168,7 @@ func (c *Controller) Close() error {
 // run is the loop.
 func (c *Controller) run() {
 	defer close(c.ended)
-	timer := c.o.Clock.NewTimer(c.snapshotInterval())
+	timer := c.o.Clock.NewTimer(snapshotInterval)
 	defer timer.Stop()
 	for {
 		var err error
@@ -179,7 +179,7 @@ func (c *Controller) run() {
 			err = c.snapshotWritten(done)
 		case <-timer.C():
 			c.takeSnapshot()
-			timer.Reset(c.snapshotInterval())
+			timer.Reset(snapshotInterval)
 		case <-c.quit:
 			c.err = c.shutDown()
 			return

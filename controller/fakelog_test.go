@@ -1,0 +1,115 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"minikafka/internal/vfs"
+	"minikafka/logstore"
+	"minikafka/protocol"
+)
+
+// fakeLog is one segment file in Kafka's format: enough of logstore.Log to test the quorum alone.
+type fakeLog struct {
+	file       vfs.File
+	start, end int64
+	size       int64
+}
+
+func openFakeLog(_ context.Context, o Options, dir string) (metadataLog, error) {
+	bases, err := segmentBases(o.FS, dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &fakeLog{}
+	if len(bases) > 0 {
+		l.start = bases[len(bases)-1]
+	}
+	l.end = l.start
+	if l.file, err = o.FS.OpenFile(filepath.Join(dir, fmt.Sprintf("%020d.log", l.start)), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
+		return nil, err
+	}
+	if err := o.FS.SyncDir(dir); err != nil {
+		return nil, err
+	}
+	err = l.each(func(b batchView) (bool, error) {
+		l.end, l.size = b.lastOffset()+1, l.size+int64(len(b))
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := l.file.Truncate(l.size); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *fakeLog) each(fn func(batchView) (bool, error)) error {
+	size, err := l.file.Size()
+	if err != nil {
+		return err
+	}
+	data := make([]byte, size)
+	if _, err := l.file.ReadAt(data, 0); err != nil && size > 0 {
+		return err
+	}
+	for {
+		b, err := viewBatch(data)
+		if err != nil {
+			return nil //nolint:nilerr // the valid part ends here
+		}
+		if more, err := fn(b); err != nil || !more {
+			return err
+		}
+		data = data[len(b):]
+	}
+}
+
+func (l *fakeLog) Append(batches []byte, leaderEpoch int32, _ logstore.Origin, _ int64) (logstore.AppendInfo, error) {
+	info := logstore.AppendInfo{FirstOffset: l.end}
+	for rest := batches; len(rest) > 0; {
+		b, err := viewBatch(rest)
+		if err != nil {
+			return info, err
+		}
+		putOffsets(b, l.end, leaderEpoch)
+		l.end = b.lastOffset() + 1
+		rest = rest[len(b):]
+	}
+	if _, err := l.file.WriteAt(batches, l.size); err != nil {
+		return info, err
+	}
+	l.size += int64(len(batches))
+	info.LastOffset = l.end - 1
+	return info, nil
+}
+
+func (l *fakeLog) Batches(from, upTo int64, fn func(b protocol.Batch) error) error {
+	return l.each(func(b batchView) (bool, error) {
+		if b.lastOffset() < from {
+			return true, nil
+		}
+		if b.baseOffset() >= upTo {
+			return false, nil
+		}
+		return true, fn(protocol.Batch(b))
+	})
+}
+
+func (l *fakeLog) Flush() error           { return l.file.Sync() }
+func (l *fakeLog) LogStartOffset() int64  { return l.start }
+func (l *fakeLog) LogEndOffset() int64    { return l.end }
+func (l *fakeLog) SetHighWatermark(int64) {}
+func (l *fakeLog) IncrementLogStartOffset(offset int64) error {
+	l.start = offset
+	return nil
+}
+func (l *fakeLog) TruncateTo(int64) error { return errors.New("one voter never truncates") }
+func (l *fakeLog) TruncateFullyAndStartAt(int64) error {
+	return errors.New("one voter never starts anew")
+}
+func (l *fakeLog) Close() error { return l.file.Close() }
