@@ -32,9 +32,6 @@ func (e *UnsupportedVersionError) Error() string {
 
 const keyApiVersions = 18
 
-// headerTags is the tag section of a request header v2; Kafka knows no tag there.
-var headerTags = layout{flexible: true}
-
 // ParseHeader reads the header of a frame (without its size) and returns the body after it. An error
 // means: close the connection; it wraps ErrUnknownAPI or ErrBadHeader or is an *UnsupportedVersionError.
 // Versions are Kafka's; what we serve of them, the table of handlers says. An ApiVersions request of
@@ -77,7 +74,7 @@ func ParseHeaderReusing(frame []byte, clientID string) (h Header, body []byte, e
 		return h, body, nil
 	}
 	w := walk{b: body, memory: memoryBase}
-	if err := w.layout(&headerTags); err != nil {
+	if err := w.layout(&layout{flexible: true}); err != nil { // Kafka knows no tag there
 		return h, nil, fmt.Errorf("%w: %s: %s (%d, limit %d)", ErrBadHeader, err.Path, err.Reason, err.Value, err.Limit)
 	}
 	return h, w.b, nil

@@ -3,9 +3,11 @@
 // untrusted requests pass before they are decoded (protocol/schema_gen.go).
 //
 // Its input lies beside it: the layouts of every request, response and record of Apache Kafka 4.4.0,
-// dumped from its released jars. `go run ./internal/gen` (from anywhere in the module) rewrites the
+// dumped from its released jars. `go run ./internal/gen` (or `go generate ./...`) rewrites the
 // files; a test fails when what is committed is not what it writes.
 package main
+
+//go:generate go run .
 
 import (
 	_ "embed"

@@ -56,12 +56,16 @@ func (s versionSet) bounds() (low, high int16) {
 }
 
 // nonZeroDefaults are tagged fields whose absence is not Go's zero value: they become pointers, nil when absent.
+//
+//nolint:gochecknoglobals // a table
 var nonZeroDefaults = map[string]string{
 	"PartitionChangeRecord.leader":                "-2",
 	"PartitionChangeRecord.leader_recovery_state": "-1",
 }
 
 // structNames are the Go names of nested structs, after Kafka's.
+//
+//nolint:gochecknoglobals // a table
 var structNames = map[string]string{
 	"RegisterBrokerRecord.end_points":     "BrokerEndpoint",
 	"RegisterBrokerRecord.features":       "BrokerFeature",
@@ -147,6 +151,9 @@ func (f *mergedField) mergeStruct(owner string) error {
 	return err
 }
 
+// acronyms are words that Go spells otherwise.
+//
+//nolint:gochecknoglobals // a table
 var acronyms = map[string]string{"id": "ID", "ids": "IDs", "isr": "ISR", "elr": "ELR", "zk": "Zk", "kraft": "KRaft"}
 
 // goName is Kafka's name in Go's spelling. A field named key would hide the method Key.
@@ -165,6 +172,9 @@ func goName(name string) string {
 	return b.String()
 }
 
+// goPrimitives are the Go types of primitives.
+//
+//nolint:gochecknoglobals // a table
 var goPrimitives = map[string]string{"boolean": "bool", "int8": "int8", "int16": "int16", "uint16": "uint16",
 	"int32": "int32", "uint32": "uint32", "int64": "int64", "float64": "float64", "uuid": "UUID", "string": "string", "bytes": "[]byte"}
 
