@@ -1,0 +1,102 @@
+package wirediff
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"minikafka/compat-tests/brokerproc"
+)
+
+var (
+	record = flag.String("record", "", "host:port of a fresh Apache Kafka: write its answers to testdata")
+	verify = flag.String("verify", "", "host:port of a fresh Apache Kafka: fail where testdata is not what it answers")
+)
+
+const drivenFile = "../driven.tsv"
+
+// play runs the whole corpus against the broker at addr and gives each run to check, as a subtest.
+func play(t *testing.T, addr string, check func(t *testing.T, name string, file []byte, got []Exchange)) {
+	for _, sc := range corpus() {
+		t.Run(sc.name, func(t *testing.T) {
+			xs, err := run(sc, addr)
+			file, got, encodeErr := normal(xs)
+			require.NoError(t, encodeErr)
+			check(t, sc.name, file, got)
+			require.NoError(t, err)
+		})
+	}
+}
+
+// TestAnswersAreKafkas compares every answer with what Apache Kafka 4.4.0 was recorded to answer.
+func TestAnswersAreKafkas(t *testing.T) {
+	if *record != "" || *verify != "" {
+		t.Log("a run against Apache Kafka: see TestRecordingsAreCurrent")
+		return
+	}
+	rules, err := readRules(allowedFile)
+	require.NoError(t, err)
+	addr := brokerproc.Start(t).Addr
+	play(t, addr, func(t *testing.T, name string, _ []byte, got []Exchange) {
+		want, err := readRecording(name)
+		require.NoError(t, err)
+		for _, d := range compare(name, want, got, rules) {
+			t.Error(d)
+		}
+	})
+	for _, r := range rules {
+		if !r.used && flag.Lookup("test.run").Value.String() == "" {
+			t.Errorf("%s:%d allows a difference that is not there (any more): %s | %s", allowedFile, r.line, r.step, r.path)
+		}
+	}
+}
+
+// TestRecordingsAreCurrent records Apache Kafka's answers (-record) or compares them with the recordings (-verify).
+// Without a Kafka it checks that each scenario has a recording and that driven.tsv is made from them.
+func TestRecordingsAreCurrent(t *testing.T) {
+	runs := map[string][]Exchange{}
+	switch {
+	case *record != "":
+		play(t, *record, func(t *testing.T, name string, file []byte, got []Exchange) {
+			require.NoError(t, os.WriteFile(recordingOf(name), file, 0o600))
+			runs[name] = got
+		})
+		require.NoError(t, os.WriteFile(drivenFile, []byte(driven(runs)), 0o600))
+	case *verify != "":
+		play(t, *verify, func(t *testing.T, name string, _ []byte, got []Exchange) {
+			want, err := readRecording(name)
+			require.NoError(t, err)
+			for _, d := range compare(name, want, got, nil) {
+				t.Error(d)
+			}
+		})
+	default:
+		for _, sc := range corpus() {
+			xs, err := readRecording(sc.name)
+			require.NoError(t, err)
+			runs[sc.name] = xs
+		}
+		want, err := os.ReadFile(drivenFile)
+		require.NoError(t, err)
+		require.Equal(t, driven(runs), string(want), "driven.tsv is stale: record again")
+	}
+}
+
+// TestEveryServedVersionIsDriven: a key or version without a recorded answer is not compared with anything.
+func TestEveryServedVersionIsDriven(t *testing.T) {
+	runs := map[string][]Exchange{}
+	for _, sc := range corpus() {
+		xs, err := readRecording(sc.name)
+		require.NoError(t, err)
+		runs[sc.name] = xs
+	}
+	rows := strings.Count(driven(runs), "\n")
+	want := 3 // Produce 0-2
+	for _, a := range served {
+		want += int(a.max-a.min) + 1
+	}
+	require.Equal(t, want, rows)
+}
