@@ -147,6 +147,7 @@ func framingScenario(s *script) {
 	tagged := header(nil, apiVersions, 3, s.wire.corr, kmsg.StringPtr("x"), true)
 	tagged = append(tagged[:len(tagged)-1], 1, 7, 3, 'a', 'b', 'c', 2, 'a', 2, '1', 0)
 	s.raw("header with an unknown tag", apiVersions, 3, frame(tagged))
+	s.awaitProducerIDs()
 	for _, req := range samples() {
 		max := apiOf(req.Key()).max
 		whole := s.wire.encode(req, max, clientID)
@@ -321,6 +322,7 @@ func initProducerScenario(s *script) {
 	request := func(id *string, timeout int32, pid int64, epoch int16) *kmsg.InitProducerIDRequest {
 		return &kmsg.InitProducerIDRequest{TransactionalID: id, TransactionTimeoutMillis: timeout, ProducerID: pid, ProducerEpoch: epoch}
 	}
+	s.awaitProducerIDs()
 	s.each("idempotent", 0, 5, func(int16) kmsg.Request { return request(nil, 60000, -1, -1) })
 	s.each("no timeout", 0, 5, func(int16) kmsg.Request { return request(nil, -1, -1, -1) })
 	s.each("zero timeout", 0, 5, func(int16) kmsg.Request { return request(nil, 0, -1, -1) })

@@ -232,6 +232,13 @@ func (s *script) awaitConfig(topic, key, value string) {
 	})
 }
 
+// awaitProducerIDs waits until the broker has its first block of producer ids.
+func (s *script) awaitProducerIDs() {
+	s.await("producer ids", func() bool {
+		return s.quiet(4, kmsg.NewPtrInitProducerIDRequest()).(*kmsg.InitProducerIDResponse).ErrorCode == 0
+	})
+}
+
 func (s *script) await(what string, done func() bool) {
 	deadline := time.Now().Add(20 * time.Second)
 	for !done() {
