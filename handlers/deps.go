@@ -17,6 +17,7 @@ type Handlers struct {
 	NodeID     int32
 	ClusterID  string
 	Logger     *slog.Logger
+	LogLevel   *slog.LevelVar // of Logger: BROKER_LOGGER's "root" is changed here
 	Clock      clock.Clock
 	Config     func() *config.Values // with dynamic broker configs applied
 	Image      func() *metadata.Image
