@@ -88,3 +88,20 @@ func WriteVersion(key int16) int16 {
 	}
 	return maxVersion
 }
+
+// VersionFor is the version in which Kafka writes this record: WriteVersion, except that a broker's
+// registration change is written in the lowest version that can say it.
+func VersionFor(rec Record) int16 {
+	change, ok := rec.(*BrokerRegistrationChangeRecord)
+	switch {
+	case !ok:
+		return WriteVersion(rec.Key())
+	case change.CordonedLogDirs != nil:
+		return 3
+	case len(change.LogDirs) > 0:
+		return 2
+	case change.InControlledShutdown != 0:
+		return 1
+	}
+	return 0
+}
