@@ -22,9 +22,11 @@ func (h *Handlers) createPartitions(
 	}
 	forwarded := *req
 	forwarded.Topics = wanted
-	answered, err := withinTimeout(ctx, req.TimeoutMillis, func(ctx context.Context) (*kmsg.CreatePartitionsResponse, error) {
-		return h.Controller.CreatePartitions(ctx, &forwarded)
-	})
+	var answered *kmsg.CreatePartitionsResponse
+	err := checkTimeout(req.TimeoutMillis)
+	if err == nil {
+		answered, err = h.Controller.CreatePartitions(ctx, &forwarded)
+	}
 	if err != nil {
 		for _, t := range wanted {
 			resp.Topics = append(resp.Topics, refusedPartitions(t.Topic, h.controllerError("CreatePartitions", err)))

@@ -3,10 +3,11 @@ package handlers
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"minikafka/controller"
 )
 
 // CreateTopics v2-v7. Here is what concerns the request as a whole (names that come twice, the metadata
@@ -27,9 +28,11 @@ func (h *Handlers) createTopics(
 	if len(wanted) > 0 {
 		forwarded := *req
 		forwarded.Topics = wanted
-		answered, err := withinTimeout(ctx, req.TimeoutMillis, func(ctx context.Context) (*kmsg.CreateTopicsResponse, error) {
-			return h.Controller.CreateTopics(ctx, &forwarded)
-		})
+		var answered *kmsg.CreateTopicsResponse
+		err := checkTimeout(req.TimeoutMillis)
+		if err == nil {
+			answered, err = h.Controller.CreateTopics(ctx, &forwarded)
+		}
 		if err == nil {
 			resp.Topics = append(resp.Topics, answered.Topics...)
 			resp.ThrottleMillis = answered.ThrottleMillis
@@ -85,27 +88,26 @@ func (r *refusal) message() *string {
 	return &r.text
 }
 
-// withinTimeout calls the controller with a request's timeoutMs as deadline. No time at all (0, or
-// less) is over before anything was done, as it is in Kafka.
-func withinTimeout[R any](ctx context.Context, millis int32, call func(context.Context) (R, error)) (R, error) {
-	if millis <= 0 {
-		var none R
-		return none, context.DeadlineExceeded
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(millis)*time.Millisecond)
-	defer cancel()
-	return call(ctx)
-}
-
 // controllerError is what clients are told when the controller gave no answer.
 func (h *Handlers) controllerError(api string, err error) *refusal {
 	known := (*kerr.Error)(nil)
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, controller.ErrTimedOut), errors.Is(err, context.DeadlineExceeded):
 		return &refusal{code: kerr.RequestTimedOut}
+	case errors.Is(err, controller.ErrClosed):
+		return &refusal{code: kerr.NotController}
 	case errors.As(err, &known):
 		return &refusal{code: known}
 	}
 	h.Logger.Error("the controller failed", "api", api, "error", err)
 	return &refusal{code: kerr.UnknownServerError}
+}
+
+// checkTimeout refuses a timeoutMs that is no time at all: in Kafka, too, it is over before anything
+// is done. Any other timeout is kept by the controller, whose clock may be a test's.
+func checkTimeout(millis int32) error {
+	if millis <= 0 {
+		return controller.ErrTimedOut
+	}
+	return nil
 }

@@ -29,12 +29,11 @@ func (h *Handlers) deleteTopics(
 	wanted, refused := admitDeletions(topics, h.Image())
 	forwarded := kmsg.NewPtrDeleteTopicsRequest()
 	forwarded.Version, forwarded.Topics, forwarded.TimeoutMillis = 6, wanted, req.TimeoutMillis
-	answered, err := withinTimeout(ctx, req.TimeoutMillis, func(ctx context.Context) (*kmsg.DeleteTopicsResponse, error) {
-		if len(wanted) == 0 {
-			return kmsg.NewPtrDeleteTopicsResponse(), nil
-		}
-		return h.Controller.DeleteTopics(ctx, forwarded)
-	})
+	answered := kmsg.NewPtrDeleteTopicsResponse()
+	err := checkTimeout(req.TimeoutMillis)
+	if err == nil && len(wanted) > 0 {
+		answered, err = h.Controller.DeleteTopics(ctx, forwarded)
+	}
 	if err != nil {
 		return refuseDeletions(req, topics, h.controllerError("DeleteTopics", err)), nil
 	}
