@@ -41,3 +41,19 @@ func TestEveryDeclaredDefaultHasTheKeysGoType(t *testing.T) {
 		require.IsType(t, r.zero(), v.effective[i], r.Name)
 	}
 }
+
+func BenchmarkGet(b *testing.B) {
+	v := New(nil).Topic(map[string]string{"segment.bytes": "2000000"})
+	for b.Loop() {
+		if Get(v, SegmentBytes) != 2000000 {
+			b.Fatal("wrong value")
+		}
+	}
+}
+
+func TestGetDoesNotAllocate(t *testing.T) {
+	v := New(nil)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		_, _, _ = Get(v, SegmentBytes), Get(v, RetentionMs), Get(v, CleanupPolicy)
+	}))
+}
