@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"minikafka/metadata"
 )
 
@@ -66,10 +68,10 @@ func (m *machine) allocateProducerIDs(v view, id int32, epoch int64) ([]metadata
 func registered(image *metadata.Image, id int32, epoch int64) (*metadata.Broker, error) {
 	b := image.Broker(id)
 	if b == nil {
-		return nil, fmt.Errorf("%w: %d", ErrBrokerNotRegistered, id)
+		return nil, fmt.Errorf("%w: %d", kerr.BrokerIDNotRegistered, id)
 	}
 	if b.Epoch != epoch {
-		return nil, fmt.Errorf("%w: broker %d has %d, not %d", ErrStaleBrokerEpoch, id, b.Epoch, epoch)
+		return nil, fmt.Errorf("%w: broker %d has %d, not %d", kerr.StaleBrokerEpoch, id, b.Epoch, epoch)
 	}
 	return b, nil
 }

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -22,9 +21,6 @@ const (
 	maxUncommittedBytes = 64 << 20
 	maxApplyBytes       = 8 << 20 // per round of Ready
 )
-
-// errNotLeader: this node does not lead the quorum, or lost it before the change was committed.
-var errNotLeader = errors.New("this controller is not the active one")
 
 // committed is one entry that the quorum agreed on. A control batch has no data.
 type committed struct {

@@ -2,11 +2,12 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"minikafka/config"
 	"minikafka/internal/clock"
@@ -38,17 +39,16 @@ const (
 	maxBatchBytes = 8 << 20 // of one change, Kafka's limit for a batch of the metadata log
 )
 
-// Errors of a change as a whole.
+// Errors of a change as a whole. They wrap the *kerr.Error that clients are told, as do those that are
+// not exported.
 var (
-	// ErrClosed: the controller is closed or failed.
-	ErrClosed = errors.New("the controller is closed")
-	// ErrTimedOut: not committed in time; it may be committed later. REQUEST_TIMED_OUT.
-	ErrTimedOut = errors.New("the change was not committed in time")
-	// ErrStaleBrokerEpoch: the broker registered anew. STALE_BROKER_EPOCH.
-	ErrStaleBrokerEpoch = errors.New("broker epoch is not the registered one")
-	// ErrBrokerNotRegistered is BROKER_ID_NOT_REGISTERED.
-	ErrBrokerNotRegistered = errors.New("broker is not registered")
-	errTooLarge            = errors.New("the change has too many records for one batch")
+	// ErrClosed: the controller is closed, or failed.
+	ErrClosed = fmt.Errorf("%w: the controller is closed", kerr.NotController)
+	// ErrTimedOut: not committed in time; it may be committed later.
+	ErrTimedOut = fmt.Errorf("%w: the change was not committed in time", kerr.RequestTimedOut)
+
+	errNotLeader = fmt.Errorf("%w: this node does not lead the metadata quorum", kerr.NotController)
+	errTooLarge  = fmt.Errorf("%w: the change has too many records for one batch", kerr.PolicyViolation)
 )
 
 // Controller runs the quorum and answers the requests that change metadata. Answers come back only
@@ -94,6 +94,18 @@ type change struct {
 	records  int
 	// call is, instead of decide, run by the loop between changes.
 	call func()
+
+	// deciding is held while decide runs, so that whoever gives up knows that its request is not read any
+	// more: its bytes belong to a pooled frame.
+	deciding sync.Mutex
+	givenUp  bool
+}
+
+// giveUp makes sure that decide is not running and will not run.
+func (t *change) giveUp() {
+	t.deciding.Lock()
+	t.givenUp = true
+	t.deciding.Unlock()
 }
 
 // Image is the newest committed image.
@@ -134,6 +146,7 @@ func (c *Controller) submit(ctx context.Context, t *change, timeout time.Duratio
 	case <-c.ended:
 		return c.endedError()
 	}
+	defer t.giveUp()
 	select {
 	case err := <-t.done:
 		return err
@@ -267,7 +280,12 @@ func (c *Controller) propose(t *change) int {
 }
 
 func (c *Controller) decide(t *change) (batch []byte, err error) {
+	t.deciding.Lock()
+	defer t.deciding.Unlock()
 	now := c.o.Clock.Now()
+	if t.givenUp {
+		return nil, context.Canceled
+	}
 	if !t.deadline.IsZero() && !now.Before(t.deadline) {
 		return nil, ErrTimedOut
 	}

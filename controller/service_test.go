@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"minikafka/config"
 	"minikafka/internal/clock"
@@ -86,7 +87,7 @@ func TestRestartKeepsWhatWasAnsweredAndStartsANewEpoch(t *testing.T) {
 	next := boot(t, c)
 	require.Greater(t, next, epoch)
 	_, _, err = c.AllocateProducerIDs(t.Context(), 1, epoch)
-	require.ErrorIs(t, err, ErrStaleBrokerEpoch)
+	require.ErrorIs(t, err, kerr.StaleBrokerEpoch)
 	first, _, err = c.AllocateProducerIDs(t.Context(), 1, next)
 	require.NoError(t, err)
 	require.Equal(t, int64(1000), first)
