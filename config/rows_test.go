@@ -148,6 +148,9 @@ func namesOfConfig(t *testing.T, path string, read map[string]bool) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 	require.NoError(t, err)
+	if !slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"minikafka/config"` }) {
+		return
+	}
 	ast.Inspect(file, func(n ast.Node) bool {
 		if s, ok := n.(*ast.SelectorExpr); ok {
 			if p, ok := s.X.(*ast.Ident); ok && p.Name == "config" {
