@@ -29,7 +29,7 @@ func (s *fakeSource) Release() { s.released++ }
 // randomFetch is a response with the records both in kmsg's fields and in sources.
 func randomFetch(rng *rand.Rand, version int16) *FetchResponse {
 	k := kmsg.NewPtrFetchResponse()
-	(&filler{rng, 3}).fill(reflect.ValueOf(k).Elem(), 0)
+	(&filler{rng: rng, wide: 3}).fill(reflect.ValueOf(k).Elem(), 0)
 	k.Version = version
 	if version < 16 {
 		k.Brokers = nil

@@ -27,17 +27,18 @@ const (
 type kind uint8
 
 const (
-	fixed  kind = iota // size bytes: one or more fields of fixed size
-	text               // a string: int16 length, or compact
-	blob               // bytes or records: int32 length, or compact
-	array              // int32 count, or compact, and elements of a layout
-	object             // a struct in place; nullable: int8 before it
+	fixed     kind = iota // size bytes: one or more fields of fixed size
+	text                  // a string: int16 length, or compact
+	blob                  // bytes or records: int32 length, or compact
+	array                 // int32 count, or compact, and elements of a layout
+	object                // a struct in place; nullable: int8 before it
+	forbidden             // a tag that only later versions have
 )
 
 // layout is the encoding of one struct, or of an array's element.
 type layout struct {
 	fields   []layoutField
-	tags     []layoutField // those that kmsg knows, ascending
+	tags     []layoutField // those that any version knows, ascending
 	flexible bool          // a tag section follows the fields
 	size     int           // in bytes, when it never varies
 	least    int           // bytes that the smallest takes
@@ -119,8 +120,7 @@ func refuse(reason string, value, limit int64) *LayoutError {
 // for empty); so are a compact string over 32,767 bytes, a varint of more than 32 bits and a known tag
 // whose size is not that of its content (Kafka reads on at the wrong place); of a nullable struct's
 // marker only -1 is null and other negative values are errors (Kafka: all negative are null; kmsg: all
-// but -1 are present). A tag that a later version knows must be well-formed in an earlier one too,
-// because kmsg parses it there.
+// but -1 are present). A tag that only a later version has is an error, as in Kafka (kmsg takes it).
 func CheckRequest(key, version int16, body []byte) error {
 	api := request(key)
 	if api == nil {
@@ -189,8 +189,9 @@ func (w *walk) value(f *layoutField) *LayoutError {
 		return w.object(f)
 	case fixed:
 		return w.skip(f.size)
+	case forbidden:
 	}
-	return refuse("unknown kind", int64(f.kind), int64(object))
+	return refuse("tag is not valid in this version", int64(f.tag), 0)
 }
 
 func (w *walk) skip(n int) *LayoutError {

@@ -5,96 +5,96 @@ package protocol
 // requests are the APIs that Kafka 4.4 serves on a listener of either kind, by key.
 var requests = [...]requestLayouts{
 	0:  {name: "Produce", min: 3, max: 13, flexible: 9, large: true, layouts: []*layout{&layout2, &layout2, &layout2, &layout2, &layout2, &layout2, &layout5, &layout5, &layout5, &layout5, &layout7}},
-	1:  {name: "Fetch", min: 4, max: 18, flexible: 12, large: true, layouts: []*layout{&layout10, &layout13, &layout13, &layout16, &layout16, &layout19, &layout19, &layout20, &layout25, &layout28, &layout28, &layout29, &layout29, &layout29, &layout29}},
-	2:  {name: "ListOffsets", min: 1, max: 11, flexible: 6, large: true, layouts: []*layout{&layout32, &layout33, &layout33, &layout36, &layout36, &layout39, &layout39, &layout39, &layout39, &layout40, &layout40}},
-	3:  {name: "Metadata", min: 0, max: 13, flexible: 9, large: true, layouts: []*layout{&layout42, &layout43, &layout43, &layout43, &layout44, &layout44, &layout44, &layout44, &layout45, &layout47, &layout49, &layout50, &layout50, &layout50}},
-	8:  {name: "OffsetCommit", min: 2, max: 10, flexible: 8, large: true, layouts: []*layout{&layout53, &layout53, &layout53, &layout54, &layout57, &layout58, &layout61, &layout61, &layout63}},
-	9:  {name: "OffsetFetch", min: 1, max: 10, flexible: 6, large: true, layouts: []*layout{&layout65, &layout66, &layout66, &layout66, &layout66, &layout68, &layout69, &layout71, &layout73, &layout76}},
-	10: {name: "FindCoordinator", min: 0, max: 6, flexible: 3, large: true, layouts: []*layout{&layout77, &layout78, &layout78, &layout79, &layout81, &layout81, &layout81}},
-	11: {name: "JoinGroup", min: 0, max: 9, flexible: 6, large: true, layouts: []*layout{&layout83, &layout84, &layout84, &layout84, &layout84, &layout85, &layout87, &layout87, &layout88, &layout88}},
-	12: {name: "Heartbeat", min: 0, max: 4, flexible: 4, large: false, layouts: []*layout{&layout89, &layout89, &layout89, &layout90, &layout91}},
-	13: {name: "LeaveGroup", min: 0, max: 5, flexible: 4, large: true, layouts: []*layout{&layout92, &layout92, &layout92, &layout94, &layout96, &layout98}},
-	14: {name: "SyncGroup", min: 0, max: 5, flexible: 4, large: true, layouts: []*layout{&layout100, &layout100, &layout100, &layout101, &layout103, &layout104}},
-	15: {name: "DescribeGroups", min: 0, max: 6, flexible: 5, large: true, layouts: []*layout{&layout106, &layout106, &layout106, &layout107, &layout107, &layout108, &layout108}},
-	16: {name: "ListGroups", min: 0, max: 5, flexible: 3, large: true, layouts: []*layout{&layout109, &layout109, &layout109, &layout110, &layout111, &layout112}},
-	17: {name: "SaslHandshake", min: 0, max: 1, flexible: 2, large: false, layouts: []*layout{&layout113, &layout113}},
-	18: {name: "ApiVersions", min: 0, max: 5, flexible: 3, large: false, layouts: []*layout{&layout109, &layout109, &layout109, &layout114, &layout114, &layout115}},
-	19: {name: "CreateTopics", min: 2, max: 7, flexible: 5, large: true, layouts: []*layout{&layout119, &layout119, &layout119, &layout123, &layout123, &layout123}},
-	20: {name: "DeleteTopics", min: 1, max: 6, flexible: 4, large: true, layouts: []*layout{&layout124, &layout124, &layout124, &layout125, &layout125, &layout127}},
-	21: {name: "DeleteRecords", min: 0, max: 2, flexible: 2, large: true, layouts: []*layout{&layout129, &layout129, &layout132}},
-	22: {name: "InitProducerId", min: 0, max: 6, flexible: 2, large: false, layouts: []*layout{&layout133, &layout133, &layout134, &layout135, &layout135, &layout135, &layout136}},
-	23: {name: "OffsetForLeaderEpoch", min: 2, max: 4, flexible: 4, large: true, layouts: []*layout{&layout139, &layout140, &layout143}},
-	24: {name: "AddPartitionsToTxn", min: 0, max: 5, flexible: 3, large: true, layouts: []*layout{&layout145, &layout145, &layout145, &layout147, &layout149, &layout149}},
-	25: {name: "AddOffsetsToTxn", min: 0, max: 4, flexible: 3, large: false, layouts: []*layout{&layout150, &layout150, &layout150, &layout151, &layout151}},
-	26: {name: "EndTxn", min: 0, max: 5, flexible: 3, large: false, layouts: []*layout{&layout152, &layout152, &layout152, &layout153, &layout153, &layout153}},
-	27: {name: "WriteTxnMarkers", min: 1, max: 2, flexible: 1, large: true, layouts: []*layout{&layout155, &layout157}},
-	28: {name: "TxnOffsetCommit", min: 0, max: 6, flexible: 3, large: true, layouts: []*layout{&layout158, &layout158, &layout159, &layout160, &layout160, &layout160, &layout161}},
-	29: {name: "DescribeAcls", min: 1, max: 3, flexible: 2, large: false, layouts: []*layout{&layout162, &layout163, &layout163}},
-	30: {name: "CreateAcls", min: 1, max: 3, flexible: 2, large: true, layouts: []*layout{&layout165, &layout167, &layout167}},
-	31: {name: "DeleteAcls", min: 1, max: 3, flexible: 2, large: true, layouts: []*layout{&layout168, &layout169, &layout169}},
-	32: {name: "DescribeConfigs", min: 1, max: 4, flexible: 4, large: true, layouts: []*layout{&layout171, &layout171, &layout172, &layout174}},
-	33: {name: "AlterConfigs", min: 0, max: 2, flexible: 2, large: true, layouts: []*layout{&layout176, &layout176, &layout178}},
-	34: {name: "AlterReplicaLogDirs", min: 1, max: 2, flexible: 2, large: true, layouts: []*layout{&layout180, &layout182}},
-	35: {name: "DescribeLogDirs", min: 1, max: 5, flexible: 2, large: true, layouts: []*layout{&layout183, &layout184, &layout184, &layout184, &layout184}},
-	36: {name: "SaslAuthenticate", min: 0, max: 2, flexible: 2, large: true, layouts: []*layout{&layout185, &layout185, &layout186}},
-	37: {name: "CreatePartitions", min: 0, max: 3, flexible: 2, large: true, layouts: []*layout{&layout189, &layout189, &layout192, &layout192}},
-	38: {name: "CreateDelegationToken", min: 1, max: 3, flexible: 2, large: true, layouts: []*layout{&layout194, &layout196, &layout197}},
-	39: {name: "RenewDelegationToken", min: 1, max: 2, flexible: 2, large: true, layouts: []*layout{&layout198, &layout199}},
-	40: {name: "ExpireDelegationToken", min: 1, max: 2, flexible: 2, large: true, layouts: []*layout{&layout200, &layout201}},
-	41: {name: "DescribeDelegationToken", min: 1, max: 3, flexible: 2, large: true, layouts: []*layout{&layout202, &layout203, &layout203}},
-	42: {name: "DeleteGroups", min: 0, max: 3, flexible: 2, large: true, layouts: []*layout{&layout204, &layout204, &layout205, &layout205}},
-	43: {name: "ElectLeaders", min: 0, max: 2, flexible: 2, large: true, layouts: []*layout{&layout206, &layout207, &layout208}},
-	44: {name: "IncrementalAlterConfigs", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout211, &layout214}},
-	45: {name: "AlterPartitionReassignments", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout217, &layout218}},
-	46: {name: "ListPartitionReassignments", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout219}},
-	47: {name: "OffsetDelete", min: 0, max: 0, flexible: 1, large: true, layouts: []*layout{&layout222}},
-	48: {name: "DescribeClientQuotas", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout224, &layout226}},
-	49: {name: "AlterClientQuotas", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout230, &layout234}},
-	50: {name: "DescribeUserScramCredentials", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout235}},
-	51: {name: "AlterUserScramCredentials", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout238}},
-	52: {name: "Vote", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout241, &layout244, &layout247}},
-	53: {name: "BeginQuorumEpoch", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout249, &layout253}},
-	54: {name: "EndQuorumEpoch", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout256, &layout260}},
-	55: {name: "DescribeQuorum", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout263, &layout263, &layout263}},
-	56: {name: "AlterPartition", min: 2, max: 3, flexible: 2, large: true, layouts: []*layout{&layout266, &layout270}},
-	57: {name: "UpdateFeatures", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout272, &layout273, &layout273}},
-	58: {name: "Envelope", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout274}},
-	59: {name: "FetchSnapshot", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout278, &layout278}},
-	60: {name: "DescribeCluster", min: 0, max: 2, flexible: 0, large: false, layouts: []*layout{&layout279, &layout280, &layout281}},
-	61: {name: "DescribeProducers", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout282}},
-	62: {name: "BrokerRegistration", min: 0, max: 4, flexible: 0, large: true, layouts: []*layout{&layout285, &layout286, &layout288, &layout289, &layout289}},
-	63: {name: "BrokerHeartbeat", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout290, &layout290, &layout290}},
-	64: {name: "UnregisterBroker", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout291}},
-	65: {name: "DescribeTransactions", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout292}},
-	66: {name: "ListTransactions", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout294, &layout295, &layout296}},
-	67: {name: "AllocateProducerIds", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout267}},
-	68: {name: "ConsumerGroupHeartbeat", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout297, &layout298}},
-	69: {name: "ConsumerGroupDescribe", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout299, &layout299}},
-	70: {name: "ControllerRegistration", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout300}},
-	71: {name: "GetTelemetrySubscriptions", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout301}},
-	72: {name: "PushTelemetry", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout302}},
-	73: {name: "AssignReplicasToDirs", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout305}},
-	74: {name: "ListConfigResources", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout110, &layout307}},
-	75: {name: "DescribeTopicPartitions", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout309}},
-	76: {name: "ShareGroupHeartbeat", min: 1, max: 1, flexible: 1, large: true, layouts: []*layout{&layout310}},
-	77: {name: "ShareGroupDescribe", min: 1, max: 1, flexible: 1, large: true, layouts: []*layout{&layout299}},
-	78: {name: "ShareFetch", min: 1, max: 2, flexible: 1, large: true, layouts: []*layout{&layout314, &layout315}},
-	79: {name: "ShareAcknowledge", min: 1, max: 2, flexible: 1, large: true, layouts: []*layout{&layout316, &layout317}},
-	80: {name: "AddRaftVoter", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout318, &layout319}},
-	81: {name: "RemoveRaftVoter", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout320}},
-	82: {name: "UpdateRaftVoter", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout322}},
-	83: {name: "InitializeShareGroupState", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout325}},
-	84: {name: "ReadShareGroupState", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout328}},
-	85: {name: "WriteShareGroupState", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout332, &layout335}},
-	86: {name: "DeleteShareGroupState", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout338}},
-	87: {name: "ReadShareGroupStateSummary", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout328, &layout328}},
-	88: {name: "StreamsGroupHeartbeat", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout348, &layout348}},
-	89: {name: "StreamsGroupDescribe", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout299, &layout349}},
-	90: {name: "DescribeShareGroupOffsets", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout352, &layout352}},
-	91: {name: "AlterShareGroupOffsets", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout354}},
-	92: {name: "DeleteShareGroupOffsets", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout356}},
-	93: {name: "StreamsGroupTopologyDescriptionUpdate", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout361}},
-	94: {name: "UnregisterController", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout362}},
+	1:  {name: "Fetch", min: 4, max: 18, flexible: 12, large: true, layouts: []*layout{&layout10, &layout13, &layout13, &layout16, &layout16, &layout19, &layout19, &layout20, &layout24, &layout27, &layout27, &layout29, &layout29, &layout32, &layout35}},
+	2:  {name: "ListOffsets", min: 1, max: 11, flexible: 6, large: true, layouts: []*layout{&layout38, &layout39, &layout39, &layout42, &layout42, &layout45, &layout45, &layout45, &layout45, &layout46, &layout46}},
+	3:  {name: "Metadata", min: 0, max: 13, flexible: 9, large: true, layouts: []*layout{&layout48, &layout49, &layout49, &layout49, &layout50, &layout50, &layout50, &layout50, &layout51, &layout53, &layout55, &layout56, &layout56, &layout56}},
+	8:  {name: "OffsetCommit", min: 2, max: 10, flexible: 8, large: true, layouts: []*layout{&layout59, &layout59, &layout59, &layout60, &layout63, &layout64, &layout67, &layout67, &layout69}},
+	9:  {name: "OffsetFetch", min: 1, max: 10, flexible: 6, large: true, layouts: []*layout{&layout71, &layout72, &layout72, &layout72, &layout72, &layout74, &layout75, &layout77, &layout79, &layout82}},
+	10: {name: "FindCoordinator", min: 0, max: 6, flexible: 3, large: true, layouts: []*layout{&layout83, &layout84, &layout84, &layout85, &layout87, &layout87, &layout87}},
+	11: {name: "JoinGroup", min: 0, max: 9, flexible: 6, large: true, layouts: []*layout{&layout89, &layout90, &layout90, &layout90, &layout90, &layout91, &layout93, &layout93, &layout94, &layout94}},
+	12: {name: "Heartbeat", min: 0, max: 4, flexible: 4, large: false, layouts: []*layout{&layout95, &layout95, &layout95, &layout96, &layout97}},
+	13: {name: "LeaveGroup", min: 0, max: 5, flexible: 4, large: true, layouts: []*layout{&layout98, &layout98, &layout98, &layout100, &layout102, &layout104}},
+	14: {name: "SyncGroup", min: 0, max: 5, flexible: 4, large: true, layouts: []*layout{&layout106, &layout106, &layout106, &layout107, &layout109, &layout110}},
+	15: {name: "DescribeGroups", min: 0, max: 6, flexible: 5, large: true, layouts: []*layout{&layout112, &layout112, &layout112, &layout113, &layout113, &layout114, &layout114}},
+	16: {name: "ListGroups", min: 0, max: 5, flexible: 3, large: true, layouts: []*layout{&layout115, &layout115, &layout115, &layout116, &layout117, &layout118}},
+	17: {name: "SaslHandshake", min: 0, max: 1, flexible: 2, large: false, layouts: []*layout{&layout119, &layout119}},
+	18: {name: "ApiVersions", min: 0, max: 5, flexible: 3, large: false, layouts: []*layout{&layout115, &layout115, &layout115, &layout120, &layout120, &layout121}},
+	19: {name: "CreateTopics", min: 2, max: 7, flexible: 5, large: true, layouts: []*layout{&layout125, &layout125, &layout125, &layout129, &layout129, &layout129}},
+	20: {name: "DeleteTopics", min: 1, max: 6, flexible: 4, large: true, layouts: []*layout{&layout130, &layout130, &layout130, &layout131, &layout131, &layout133}},
+	21: {name: "DeleteRecords", min: 0, max: 2, flexible: 2, large: true, layouts: []*layout{&layout135, &layout135, &layout138}},
+	22: {name: "InitProducerId", min: 0, max: 6, flexible: 2, large: false, layouts: []*layout{&layout139, &layout139, &layout140, &layout141, &layout141, &layout141, &layout142}},
+	23: {name: "OffsetForLeaderEpoch", min: 2, max: 4, flexible: 4, large: true, layouts: []*layout{&layout145, &layout146, &layout149}},
+	24: {name: "AddPartitionsToTxn", min: 0, max: 5, flexible: 3, large: true, layouts: []*layout{&layout151, &layout151, &layout151, &layout153, &layout155, &layout155}},
+	25: {name: "AddOffsetsToTxn", min: 0, max: 4, flexible: 3, large: false, layouts: []*layout{&layout156, &layout156, &layout156, &layout157, &layout157}},
+	26: {name: "EndTxn", min: 0, max: 5, flexible: 3, large: false, layouts: []*layout{&layout158, &layout158, &layout158, &layout159, &layout159, &layout159}},
+	27: {name: "WriteTxnMarkers", min: 1, max: 2, flexible: 1, large: true, layouts: []*layout{&layout161, &layout163}},
+	28: {name: "TxnOffsetCommit", min: 0, max: 6, flexible: 3, large: true, layouts: []*layout{&layout164, &layout164, &layout165, &layout166, &layout166, &layout166, &layout167}},
+	29: {name: "DescribeAcls", min: 1, max: 3, flexible: 2, large: false, layouts: []*layout{&layout168, &layout169, &layout169}},
+	30: {name: "CreateAcls", min: 1, max: 3, flexible: 2, large: true, layouts: []*layout{&layout171, &layout173, &layout173}},
+	31: {name: "DeleteAcls", min: 1, max: 3, flexible: 2, large: true, layouts: []*layout{&layout174, &layout175, &layout175}},
+	32: {name: "DescribeConfigs", min: 1, max: 4, flexible: 4, large: true, layouts: []*layout{&layout177, &layout177, &layout178, &layout180}},
+	33: {name: "AlterConfigs", min: 0, max: 2, flexible: 2, large: true, layouts: []*layout{&layout182, &layout182, &layout184}},
+	34: {name: "AlterReplicaLogDirs", min: 1, max: 2, flexible: 2, large: true, layouts: []*layout{&layout186, &layout188}},
+	35: {name: "DescribeLogDirs", min: 1, max: 5, flexible: 2, large: true, layouts: []*layout{&layout189, &layout190, &layout190, &layout190, &layout190}},
+	36: {name: "SaslAuthenticate", min: 0, max: 2, flexible: 2, large: true, layouts: []*layout{&layout191, &layout191, &layout192}},
+	37: {name: "CreatePartitions", min: 0, max: 3, flexible: 2, large: true, layouts: []*layout{&layout195, &layout195, &layout198, &layout198}},
+	38: {name: "CreateDelegationToken", min: 1, max: 3, flexible: 2, large: true, layouts: []*layout{&layout200, &layout202, &layout203}},
+	39: {name: "RenewDelegationToken", min: 1, max: 2, flexible: 2, large: true, layouts: []*layout{&layout204, &layout205}},
+	40: {name: "ExpireDelegationToken", min: 1, max: 2, flexible: 2, large: true, layouts: []*layout{&layout206, &layout207}},
+	41: {name: "DescribeDelegationToken", min: 1, max: 3, flexible: 2, large: true, layouts: []*layout{&layout208, &layout209, &layout209}},
+	42: {name: "DeleteGroups", min: 0, max: 3, flexible: 2, large: true, layouts: []*layout{&layout210, &layout210, &layout211, &layout211}},
+	43: {name: "ElectLeaders", min: 0, max: 2, flexible: 2, large: true, layouts: []*layout{&layout212, &layout213, &layout214}},
+	44: {name: "IncrementalAlterConfigs", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout217, &layout220}},
+	45: {name: "AlterPartitionReassignments", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout223, &layout224}},
+	46: {name: "ListPartitionReassignments", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout225}},
+	47: {name: "OffsetDelete", min: 0, max: 0, flexible: 1, large: true, layouts: []*layout{&layout228}},
+	48: {name: "DescribeClientQuotas", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout230, &layout232}},
+	49: {name: "AlterClientQuotas", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout236, &layout240}},
+	50: {name: "DescribeUserScramCredentials", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout241}},
+	51: {name: "AlterUserScramCredentials", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout244}},
+	52: {name: "Vote", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout247, &layout250, &layout253}},
+	53: {name: "BeginQuorumEpoch", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout255, &layout259}},
+	54: {name: "EndQuorumEpoch", min: 0, max: 1, flexible: 1, large: true, layouts: []*layout{&layout262, &layout266}},
+	55: {name: "DescribeQuorum", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout269, &layout269, &layout269}},
+	56: {name: "AlterPartition", min: 2, max: 3, flexible: 2, large: true, layouts: []*layout{&layout272, &layout276}},
+	57: {name: "UpdateFeatures", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout278, &layout279, &layout279}},
+	58: {name: "Envelope", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout280}},
+	59: {name: "FetchSnapshot", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout284, &layout287}},
+	60: {name: "DescribeCluster", min: 0, max: 2, flexible: 0, large: false, layouts: []*layout{&layout288, &layout289, &layout290}},
+	61: {name: "DescribeProducers", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout291}},
+	62: {name: "BrokerRegistration", min: 0, max: 4, flexible: 0, large: true, layouts: []*layout{&layout294, &layout295, &layout297, &layout298, &layout298}},
+	63: {name: "BrokerHeartbeat", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout299, &layout300, &layout301}},
+	64: {name: "UnregisterBroker", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout302}},
+	65: {name: "DescribeTransactions", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout303}},
+	66: {name: "ListTransactions", min: 0, max: 2, flexible: 0, large: true, layouts: []*layout{&layout305, &layout306, &layout307}},
+	67: {name: "AllocateProducerIds", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout273}},
+	68: {name: "ConsumerGroupHeartbeat", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout308, &layout309}},
+	69: {name: "ConsumerGroupDescribe", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout310, &layout310}},
+	70: {name: "ControllerRegistration", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout311}},
+	71: {name: "GetTelemetrySubscriptions", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout312}},
+	72: {name: "PushTelemetry", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout313}},
+	73: {name: "AssignReplicasToDirs", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout316}},
+	74: {name: "ListConfigResources", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout116, &layout318}},
+	75: {name: "DescribeTopicPartitions", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout320}},
+	76: {name: "ShareGroupHeartbeat", min: 1, max: 1, flexible: 1, large: true, layouts: []*layout{&layout321}},
+	77: {name: "ShareGroupDescribe", min: 1, max: 1, flexible: 1, large: true, layouts: []*layout{&layout310}},
+	78: {name: "ShareFetch", min: 1, max: 2, flexible: 1, large: true, layouts: []*layout{&layout325, &layout326}},
+	79: {name: "ShareAcknowledge", min: 1, max: 2, flexible: 1, large: true, layouts: []*layout{&layout327, &layout328}},
+	80: {name: "AddRaftVoter", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout329, &layout330}},
+	81: {name: "RemoveRaftVoter", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout331}},
+	82: {name: "UpdateRaftVoter", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout333}},
+	83: {name: "InitializeShareGroupState", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout336}},
+	84: {name: "ReadShareGroupState", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout339}},
+	85: {name: "WriteShareGroupState", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout343, &layout346}},
+	86: {name: "DeleteShareGroupState", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout349}},
+	87: {name: "ReadShareGroupStateSummary", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout339, &layout339}},
+	88: {name: "StreamsGroupHeartbeat", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout359, &layout359}},
+	89: {name: "StreamsGroupDescribe", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout310, &layout360}},
+	90: {name: "DescribeShareGroupOffsets", min: 0, max: 1, flexible: 0, large: true, layouts: []*layout{&layout363, &layout363}},
+	91: {name: "AlterShareGroupOffsets", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout365}},
+	92: {name: "DeleteShareGroupOffsets", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout367}},
+	93: {name: "StreamsGroupTopologyDescriptionUpdate", min: 0, max: 0, flexible: 0, large: true, layouts: []*layout{&layout372}},
+	94: {name: "UnregisterController", min: 0, max: 0, flexible: 0, large: false, layouts: []*layout{&layout373}},
 }
 
 var layout0 = layout{fields: []layoutField{
@@ -206,8 +206,8 @@ var layout20 = layout{fields: []layoutField{
 var layout21 = layout{fields: []layoutField{
 	{name: "partition", kind: fixed, size: 32},
 }, flexible: true, tags: []layoutField{
-	{name: "replica_directory_id", tag: 0, kind: fixed, size: 16},
-	{name: "high_watermark", tag: 1, kind: fixed, size: 8},
+	{name: "replica_directory_id", tag: 0, kind: forbidden},
+	{name: "high_watermark", tag: 1, kind: forbidden},
 }, least: 33}
 
 var layout22 = layout{fields: []layoutField{
@@ -221,765 +221,809 @@ var layout23 = layout{fields: []layoutField{
 }, flexible: true, least: 3}
 
 var layout24 = layout{fields: []layoutField{
-	{name: "replica_id", kind: fixed, size: 12},
-}, flexible: true, least: 13}
-
-var layout25 = layout{fields: []layoutField{
 	{name: "replica_id", kind: fixed, size: 25},
 	{name: "topics", kind: array, elem: &layout22, memory: 90, compact: true},
 	{name: "forgotten_topics_data", kind: array, elem: &layout23, memory: 90, compact: true},
 	{name: "rack_id", kind: text, compact: true},
 }, flexible: true, tags: []layoutField{
 	{name: "cluster_id", tag: 0, kind: text, compact: true, nullable: true},
-	{name: "replica_state", tag: 1, kind: object, elem: &layout24},
+	{name: "replica_state", tag: 1, kind: forbidden},
 }, least: 29}
 
-var layout26 = layout{fields: []layoutField{
+var layout25 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
 	{name: "partitions", kind: array, elem: &layout21, memory: 108, compact: true},
 }, flexible: true, least: 18}
 
-var layout27 = layout{fields: []layoutField{
+var layout26 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
 	{name: "partitions", kind: array, elem: &layout14, memory: 5, compact: true},
 }, flexible: true, least: 18}
 
-var layout28 = layout{fields: []layoutField{
+var layout27 = layout{fields: []layoutField{
 	{name: "replica_id", kind: fixed, size: 25},
-	{name: "topics", kind: array, elem: &layout26, memory: 90, compact: true},
-	{name: "forgotten_topics_data", kind: array, elem: &layout27, memory: 90, compact: true},
+	{name: "topics", kind: array, elem: &layout25, memory: 90, compact: true},
+	{name: "forgotten_topics_data", kind: array, elem: &layout26, memory: 90, compact: true},
 	{name: "rack_id", kind: text, compact: true},
 }, flexible: true, tags: []layoutField{
 	{name: "cluster_id", tag: 0, kind: text, compact: true, nullable: true},
-	{name: "replica_state", tag: 1, kind: object, elem: &layout24},
+	{name: "replica_state", tag: 1, kind: forbidden},
 }, least: 29}
+
+var layout28 = layout{fields: []layoutField{
+	{name: "replica_id", kind: fixed, size: 12},
+}, flexible: true, least: 13}
 
 var layout29 = layout{fields: []layoutField{
 	{name: "max_wait_ms", kind: fixed, size: 21},
-	{name: "topics", kind: array, elem: &layout26, memory: 90, compact: true},
-	{name: "forgotten_topics_data", kind: array, elem: &layout27, memory: 90, compact: true},
+	{name: "topics", kind: array, elem: &layout25, memory: 90, compact: true},
+	{name: "forgotten_topics_data", kind: array, elem: &layout26, memory: 90, compact: true},
 	{name: "rack_id", kind: text, compact: true},
 }, flexible: true, tags: []layoutField{
 	{name: "cluster_id", tag: 0, kind: text, compact: true, nullable: true},
-	{name: "replica_state", tag: 1, kind: object, elem: &layout24},
+	{name: "replica_state", tag: 1, kind: object, elem: &layout28},
 }, least: 25}
 
 var layout30 = layout{fields: []layoutField{
+	{name: "partition", kind: fixed, size: 32},
+}, flexible: true, tags: []layoutField{
+	{name: "replica_directory_id", tag: 0, kind: fixed, size: 16},
+	{name: "high_watermark", tag: 1, kind: forbidden},
+}, least: 33}
+
+var layout31 = layout{fields: []layoutField{
+	{name: "topic_id", kind: fixed, size: 16},
+	{name: "partitions", kind: array, elem: &layout30, memory: 108, compact: true},
+}, flexible: true, least: 18}
+
+var layout32 = layout{fields: []layoutField{
+	{name: "max_wait_ms", kind: fixed, size: 21},
+	{name: "topics", kind: array, elem: &layout31, memory: 90, compact: true},
+	{name: "forgotten_topics_data", kind: array, elem: &layout26, memory: 90, compact: true},
+	{name: "rack_id", kind: text, compact: true},
+}, flexible: true, tags: []layoutField{
+	{name: "cluster_id", tag: 0, kind: text, compact: true, nullable: true},
+	{name: "replica_state", tag: 1, kind: object, elem: &layout28},
+}, least: 25}
+
+var layout33 = layout{fields: []layoutField{
+	{name: "partition", kind: fixed, size: 32},
+}, flexible: true, tags: []layoutField{
+	{name: "replica_directory_id", tag: 0, kind: fixed, size: 16},
+	{name: "high_watermark", tag: 1, kind: fixed, size: 8},
+}, least: 33}
+
+var layout34 = layout{fields: []layoutField{
+	{name: "topic_id", kind: fixed, size: 16},
+	{name: "partitions", kind: array, elem: &layout33, memory: 108, compact: true},
+}, flexible: true, least: 18}
+
+var layout35 = layout{fields: []layoutField{
+	{name: "max_wait_ms", kind: fixed, size: 21},
+	{name: "topics", kind: array, elem: &layout34, memory: 90, compact: true},
+	{name: "forgotten_topics_data", kind: array, elem: &layout26, memory: 90, compact: true},
+	{name: "rack_id", kind: text, compact: true},
+}, flexible: true, tags: []layoutField{
+	{name: "cluster_id", tag: 0, kind: text, compact: true, nullable: true},
+	{name: "replica_state", tag: 1, kind: object, elem: &layout28},
+}, least: 25}
+
+var layout36 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 12},
 }, size: 12, least: 12}
 
-var layout31 = layout{fields: []layoutField{
-	{name: "name", kind: text},
-	{name: "partitions", kind: array, elem: &layout30, memory: 54},
-}, least: 6}
-
-var layout32 = layout{fields: []layoutField{
-	{name: "replica_id", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout31, memory: 72},
-}, least: 8}
-
-var layout33 = layout{fields: []layoutField{
-	{name: "replica_id", kind: fixed, size: 5},
-	{name: "topics", kind: array, elem: &layout31, memory: 72},
-}, least: 9}
-
-var layout34 = layout{fields: []layoutField{
-	{name: "partition_index", kind: fixed, size: 16},
-}, size: 16, least: 16}
-
-var layout35 = layout{fields: []layoutField{
-	{name: "name", kind: text},
-	{name: "partitions", kind: array, elem: &layout34, memory: 54},
-}, least: 6}
-
-var layout36 = layout{fields: []layoutField{
-	{name: "replica_id", kind: fixed, size: 5},
-	{name: "topics", kind: array, elem: &layout35, memory: 72},
-}, least: 9}
-
 var layout37 = layout{fields: []layoutField{
-	{name: "partition_index", kind: fixed, size: 16},
-}, flexible: true, least: 17}
+	{name: "name", kind: text},
+	{name: "partitions", kind: array, elem: &layout36, memory: 54},
+}, least: 6}
 
 var layout38 = layout{fields: []layoutField{
-	{name: "name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout37, memory: 54, compact: true},
-}, flexible: true, least: 3}
+	{name: "replica_id", kind: fixed, size: 4},
+	{name: "topics", kind: array, elem: &layout37, memory: 72},
+}, least: 8}
 
 var layout39 = layout{fields: []layoutField{
 	{name: "replica_id", kind: fixed, size: 5},
-	{name: "topics", kind: array, elem: &layout38, memory: 72, compact: true},
-}, flexible: true, least: 7}
+	{name: "topics", kind: array, elem: &layout37, memory: 72},
+}, least: 9}
 
 var layout40 = layout{fields: []layoutField{
-	{name: "replica_id", kind: fixed, size: 5},
-	{name: "topics", kind: array, elem: &layout38, memory: 72, compact: true},
-	{name: "timeout_ms", kind: fixed, size: 4},
-}, flexible: true, least: 11}
+	{name: "partition_index", kind: fixed, size: 16},
+}, size: 16, least: 16}
 
 var layout41 = layout{fields: []layoutField{
 	{name: "name", kind: text},
-}, least: 2}
+	{name: "partitions", kind: array, elem: &layout40, memory: 54},
+}, least: 6}
 
 var layout42 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout41, memory: 63},
-}, least: 4}
+	{name: "replica_id", kind: fixed, size: 5},
+	{name: "topics", kind: array, elem: &layout41, memory: 72},
+}, least: 9}
 
 var layout43 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout41, memory: 63, nullable: true},
-}, least: 4}
+	{name: "partition_index", kind: fixed, size: 16},
+}, flexible: true, least: 17}
 
 var layout44 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout41, memory: 63, nullable: true},
+	{name: "name", kind: text, compact: true},
+	{name: "partitions", kind: array, elem: &layout43, memory: 54, compact: true},
+}, flexible: true, least: 3}
+
+var layout45 = layout{fields: []layoutField{
+	{name: "replica_id", kind: fixed, size: 5},
+	{name: "topics", kind: array, elem: &layout44, memory: 72, compact: true},
+}, flexible: true, least: 7}
+
+var layout46 = layout{fields: []layoutField{
+	{name: "replica_id", kind: fixed, size: 5},
+	{name: "topics", kind: array, elem: &layout44, memory: 72, compact: true},
+	{name: "timeout_ms", kind: fixed, size: 4},
+}, flexible: true, least: 11}
+
+var layout47 = layout{fields: []layoutField{
+	{name: "name", kind: text},
+}, least: 2}
+
+var layout48 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout47, memory: 63},
+}, least: 4}
+
+var layout49 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout47, memory: 63, nullable: true},
+}, least: 4}
+
+var layout50 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout47, memory: 63, nullable: true},
 	{name: "allow_auto_topic_creation", kind: fixed, size: 1},
 }, least: 5}
 
-var layout45 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout41, memory: 63, nullable: true},
+var layout51 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout47, memory: 63, nullable: true},
 	{name: "allow_auto_topic_creation", kind: fixed, size: 3},
 }, least: 7}
 
-var layout46 = layout{fields: []layoutField{
+var layout52 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 }, flexible: true, least: 2}
 
-var layout47 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout46, memory: 63, compact: true, nullable: true},
+var layout53 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout52, memory: 63, compact: true, nullable: true},
 	{name: "allow_auto_topic_creation", kind: fixed, size: 3},
 }, flexible: true, least: 5}
 
-var layout48 = layout{fields: []layoutField{
+var layout54 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
 	{name: "name", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 18}
 
-var layout49 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout48, memory: 63, compact: true, nullable: true},
+var layout55 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout54, memory: 63, compact: true, nullable: true},
 	{name: "allow_auto_topic_creation", kind: fixed, size: 3},
 }, flexible: true, least: 5}
 
-var layout50 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout48, memory: 63, compact: true, nullable: true},
+var layout56 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout54, memory: 63, compact: true, nullable: true},
 	{name: "allow_auto_topic_creation", kind: fixed, size: 2},
 }, flexible: true, least: 4}
 
-var layout51 = layout{fields: []layoutField{
+var layout57 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 12},
 	{name: "committed_metadata", kind: text, nullable: true},
 }, least: 14}
 
-var layout52 = layout{fields: []layoutField{
+var layout58 = layout{fields: []layoutField{
 	{name: "name", kind: text},
-	{name: "partitions", kind: array, elem: &layout51, memory: 72},
+	{name: "partitions", kind: array, elem: &layout57, memory: 72},
 }, least: 6}
 
-var layout53 = layout{fields: []layoutField{
+var layout59 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "generation_id_or_member_epoch", kind: fixed, size: 4},
 	{name: "member_id", kind: text},
 	{name: "retention_time_ms", kind: fixed, size: 8},
-	{name: "topics", kind: array, elem: &layout52, memory: 90},
+	{name: "topics", kind: array, elem: &layout58, memory: 90},
 }, least: 20}
 
-var layout54 = layout{fields: []layoutField{
+var layout60 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "generation_id_or_member_epoch", kind: fixed, size: 4},
 	{name: "member_id", kind: text},
-	{name: "topics", kind: array, elem: &layout52, memory: 90},
+	{name: "topics", kind: array, elem: &layout58, memory: 90},
 }, least: 12}
 
-var layout55 = layout{fields: []layoutField{
+var layout61 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 16},
 	{name: "committed_metadata", kind: text, nullable: true},
 }, least: 18}
 
-var layout56 = layout{fields: []layoutField{
+var layout62 = layout{fields: []layoutField{
 	{name: "name", kind: text},
-	{name: "partitions", kind: array, elem: &layout55, memory: 72},
+	{name: "partitions", kind: array, elem: &layout61, memory: 72},
 }, least: 6}
 
-var layout57 = layout{fields: []layoutField{
+var layout63 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "generation_id_or_member_epoch", kind: fixed, size: 4},
 	{name: "member_id", kind: text},
-	{name: "topics", kind: array, elem: &layout56, memory: 90},
+	{name: "topics", kind: array, elem: &layout62, memory: 90},
 }, least: 12}
 
-var layout58 = layout{fields: []layoutField{
+var layout64 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "generation_id_or_member_epoch", kind: fixed, size: 4},
 	{name: "member_id", kind: text},
 	{name: "group_instance_id", kind: text, nullable: true},
-	{name: "topics", kind: array, elem: &layout56, memory: 90},
+	{name: "topics", kind: array, elem: &layout62, memory: 90},
 }, least: 14}
 
-var layout59 = layout{fields: []layoutField{
+var layout65 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 16},
 	{name: "committed_metadata", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 18}
 
-var layout60 = layout{fields: []layoutField{
+var layout66 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout59, memory: 72, compact: true},
+	{name: "partitions", kind: array, elem: &layout65, memory: 72, compact: true},
 }, flexible: true, least: 3}
 
-var layout61 = layout{fields: []layoutField{
+var layout67 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "generation_id_or_member_epoch", kind: fixed, size: 4},
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
-	{name: "topics", kind: array, elem: &layout60, memory: 90, compact: true},
+	{name: "topics", kind: array, elem: &layout66, memory: 90, compact: true},
 }, flexible: true, least: 9}
 
-var layout62 = layout{fields: []layoutField{
+var layout68 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout59, memory: 72, compact: true},
+	{name: "partitions", kind: array, elem: &layout65, memory: 72, compact: true},
 }, flexible: true, least: 18}
 
-var layout63 = layout{fields: []layoutField{
+var layout69 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "generation_id_or_member_epoch", kind: fixed, size: 4},
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
-	{name: "topics", kind: array, elem: &layout62, memory: 90, compact: true},
+	{name: "topics", kind: array, elem: &layout68, memory: 90, compact: true},
 }, flexible: true, least: 9}
 
-var layout64 = layout{fields: []layoutField{
+var layout70 = layout{fields: []layoutField{
 	{name: "name", kind: text},
 	{name: "partition_indexes", kind: array, elem: &layout14, memory: 5},
 }, least: 6}
 
-var layout65 = layout{fields: []layoutField{
+var layout71 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
-	{name: "topics", kind: array, elem: &layout64, memory: 72},
+	{name: "topics", kind: array, elem: &layout70, memory: 72},
 }, least: 6}
 
-var layout66 = layout{fields: []layoutField{
+var layout72 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
-	{name: "topics", kind: array, elem: &layout64, memory: 72, nullable: true},
+	{name: "topics", kind: array, elem: &layout70, memory: 72, nullable: true},
 }, least: 6}
 
-var layout67 = layout{fields: []layoutField{
+var layout73 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "partition_indexes", kind: array, elem: &layout14, memory: 5, compact: true},
 }, flexible: true, least: 3}
 
-var layout68 = layout{fields: []layoutField{
+var layout74 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout67, memory: 72, compact: true, nullable: true},
+	{name: "topics", kind: array, elem: &layout73, memory: 72, compact: true, nullable: true},
 }, flexible: true, least: 3}
 
-var layout69 = layout{fields: []layoutField{
+var layout75 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout67, memory: 72, compact: true, nullable: true},
+	{name: "topics", kind: array, elem: &layout73, memory: 72, compact: true, nullable: true},
 	{name: "require_stable", kind: fixed, size: 1},
 }, flexible: true, least: 4}
 
-var layout70 = layout{fields: []layoutField{
+var layout76 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout67, memory: 90, compact: true, nullable: true},
+	{name: "topics", kind: array, elem: &layout73, memory: 90, compact: true, nullable: true},
 }, flexible: true, least: 3}
 
-var layout71 = layout{fields: []layoutField{
-	{name: "groups", kind: array, elem: &layout70, memory: 99, compact: true},
+var layout77 = layout{fields: []layoutField{
+	{name: "groups", kind: array, elem: &layout76, memory: 99, compact: true},
 	{name: "require_stable", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout72 = layout{fields: []layoutField{
+var layout78 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "member_id", kind: text, compact: true, nullable: true},
 	{name: "member_epoch", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout67, memory: 90, compact: true, nullable: true},
+	{name: "topics", kind: array, elem: &layout73, memory: 90, compact: true, nullable: true},
 }, flexible: true, least: 8}
 
-var layout73 = layout{fields: []layoutField{
-	{name: "groups", kind: array, elem: &layout72, memory: 99, compact: true},
+var layout79 = layout{fields: []layoutField{
+	{name: "groups", kind: array, elem: &layout78, memory: 99, compact: true},
 	{name: "require_stable", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout74 = layout{fields: []layoutField{
+var layout80 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
 	{name: "partition_indexes", kind: array, elem: &layout14, memory: 5, compact: true},
 }, flexible: true, least: 18}
 
-var layout75 = layout{fields: []layoutField{
+var layout81 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "member_id", kind: text, compact: true, nullable: true},
 	{name: "member_epoch", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout74, memory: 90, compact: true, nullable: true},
+	{name: "topics", kind: array, elem: &layout80, memory: 90, compact: true, nullable: true},
 }, flexible: true, least: 8}
 
-var layout76 = layout{fields: []layoutField{
-	{name: "groups", kind: array, elem: &layout75, memory: 99, compact: true},
+var layout82 = layout{fields: []layoutField{
+	{name: "groups", kind: array, elem: &layout81, memory: 99, compact: true},
 	{name: "require_stable", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout77 = layout{fields: []layoutField{
+var layout83 = layout{fields: []layoutField{
 	{name: "key", kind: text},
 }, least: 2}
 
-var layout78 = layout{fields: []layoutField{
+var layout84 = layout{fields: []layoutField{
 	{name: "key", kind: text},
 	{name: "key_type", kind: fixed, size: 1},
 }, least: 3}
 
-var layout79 = layout{fields: []layoutField{
+var layout85 = layout{fields: []layoutField{
 	{name: "key", kind: text, compact: true},
 	{name: "key_type", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout80 = layout{fields: []layoutField{{name: "", kind: text, compact: true}}, least: 1}
+var layout86 = layout{fields: []layoutField{{name: "", kind: text, compact: true}}, least: 1}
 
-var layout81 = layout{fields: []layoutField{
+var layout87 = layout{fields: []layoutField{
 	{name: "key_type", kind: fixed, size: 1},
-	{name: "coordinator_keys", kind: array, elem: &layout80, memory: 18, compact: true},
+	{name: "coordinator_keys", kind: array, elem: &layout86, memory: 18, compact: true},
 }, flexible: true, least: 3}
 
-var layout82 = layout{fields: []layoutField{
+var layout88 = layout{fields: []layoutField{
 	{name: "name", kind: text},
 	{name: "metadata", kind: blob},
 }, least: 6}
 
-var layout83 = layout{fields: []layoutField{
+var layout89 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "session_timeout_ms", kind: fixed, size: 4},
 	{name: "member_id", kind: text},
 	{name: "protocol_type", kind: text},
-	{name: "protocols", kind: array, elem: &layout82, memory: 72},
+	{name: "protocols", kind: array, elem: &layout88, memory: 72},
 }, least: 14}
 
-var layout84 = layout{fields: []layoutField{
+var layout90 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "session_timeout_ms", kind: fixed, size: 8},
 	{name: "member_id", kind: text},
 	{name: "protocol_type", kind: text},
-	{name: "protocols", kind: array, elem: &layout82, memory: 72},
+	{name: "protocols", kind: array, elem: &layout88, memory: 72},
 }, least: 18}
 
-var layout85 = layout{fields: []layoutField{
+var layout91 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "session_timeout_ms", kind: fixed, size: 8},
 	{name: "member_id", kind: text},
 	{name: "group_instance_id", kind: text, nullable: true},
 	{name: "protocol_type", kind: text},
-	{name: "protocols", kind: array, elem: &layout82, memory: 72},
+	{name: "protocols", kind: array, elem: &layout88, memory: 72},
 }, least: 20}
 
-var layout86 = layout{fields: []layoutField{
+var layout92 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "metadata", kind: blob, compact: true},
 }, flexible: true, least: 3}
 
-var layout87 = layout{fields: []layoutField{
+var layout93 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "session_timeout_ms", kind: fixed, size: 8},
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
 	{name: "protocol_type", kind: text, compact: true},
-	{name: "protocols", kind: array, elem: &layout86, memory: 72, compact: true},
+	{name: "protocols", kind: array, elem: &layout92, memory: 72, compact: true},
 }, flexible: true, least: 14}
 
-var layout88 = layout{fields: []layoutField{
+var layout94 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "session_timeout_ms", kind: fixed, size: 8},
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
 	{name: "protocol_type", kind: text, compact: true},
-	{name: "protocols", kind: array, elem: &layout86, memory: 72, compact: true},
+	{name: "protocols", kind: array, elem: &layout92, memory: 72, compact: true},
 	{name: "reason", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 15}
 
-var layout89 = layout{fields: []layoutField{
+var layout95 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "generation_id", kind: fixed, size: 4},
 	{name: "member_id", kind: text},
 }, least: 8}
 
-var layout90 = layout{fields: []layoutField{
+var layout96 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "generation_id", kind: fixed, size: 4},
 	{name: "member_id", kind: text},
 	{name: "group_instance_id", kind: text, nullable: true},
 }, least: 10}
 
-var layout91 = layout{fields: []layoutField{
+var layout97 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "generation_id", kind: fixed, size: 4},
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 8}
 
-var layout92 = layout{fields: []layoutField{
+var layout98 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "member_id", kind: text},
 }, least: 4}
 
-var layout93 = layout{fields: []layoutField{
+var layout99 = layout{fields: []layoutField{
 	{name: "member_id", kind: text},
 	{name: "group_instance_id", kind: text, nullable: true},
 }, least: 4}
 
-var layout94 = layout{fields: []layoutField{
+var layout100 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
-	{name: "members", kind: array, elem: &layout93, memory: 81},
+	{name: "members", kind: array, elem: &layout99, memory: 81},
 }, least: 6}
 
-var layout95 = layout{fields: []layoutField{
+var layout101 = layout{fields: []layoutField{
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 3}
 
-var layout96 = layout{fields: []layoutField{
+var layout102 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "members", kind: array, elem: &layout95, memory: 81, compact: true},
+	{name: "members", kind: array, elem: &layout101, memory: 81, compact: true},
 }, flexible: true, least: 3}
 
-var layout97 = layout{fields: []layoutField{
+var layout103 = layout{fields: []layoutField{
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
 	{name: "reason", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 4}
 
-var layout98 = layout{fields: []layoutField{
+var layout104 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "members", kind: array, elem: &layout97, memory: 81, compact: true},
+	{name: "members", kind: array, elem: &layout103, memory: 81, compact: true},
 }, flexible: true, least: 3}
 
-var layout99 = layout{fields: []layoutField{
+var layout105 = layout{fields: []layoutField{
 	{name: "member_id", kind: text},
 	{name: "assignment", kind: blob},
 }, least: 6}
 
-var layout100 = layout{fields: []layoutField{
+var layout106 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "generation_id", kind: fixed, size: 4},
 	{name: "member_id", kind: text},
-	{name: "assignments", kind: array, elem: &layout99, memory: 72},
+	{name: "assignments", kind: array, elem: &layout105, memory: 72},
 }, least: 12}
 
-var layout101 = layout{fields: []layoutField{
+var layout107 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
 	{name: "generation_id", kind: fixed, size: 4},
 	{name: "member_id", kind: text},
 	{name: "group_instance_id", kind: text, nullable: true},
-	{name: "assignments", kind: array, elem: &layout99, memory: 72},
+	{name: "assignments", kind: array, elem: &layout105, memory: 72},
 }, least: 14}
 
-var layout102 = layout{fields: []layoutField{
+var layout108 = layout{fields: []layoutField{
 	{name: "member_id", kind: text, compact: true},
 	{name: "assignment", kind: blob, compact: true},
 }, flexible: true, least: 3}
 
-var layout103 = layout{fields: []layoutField{
+var layout109 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "generation_id", kind: fixed, size: 4},
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
-	{name: "assignments", kind: array, elem: &layout102, memory: 72, compact: true},
+	{name: "assignments", kind: array, elem: &layout108, memory: 72, compact: true},
 }, flexible: true, least: 9}
 
-var layout104 = layout{fields: []layoutField{
+var layout110 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "generation_id", kind: fixed, size: 4},
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
 	{name: "protocol_type", kind: text, compact: true, nullable: true},
 	{name: "protocol_name", kind: text, compact: true, nullable: true},
-	{name: "assignments", kind: array, elem: &layout102, memory: 72, compact: true},
+	{name: "assignments", kind: array, elem: &layout108, memory: 72, compact: true},
 }, flexible: true, least: 11}
 
-var layout105 = layout{fields: []layoutField{{name: "", kind: text}}, least: 2}
+var layout111 = layout{fields: []layoutField{{name: "", kind: text}}, least: 2}
 
-var layout106 = layout{fields: []layoutField{
-	{name: "groups", kind: array, elem: &layout105, memory: 18},
+var layout112 = layout{fields: []layoutField{
+	{name: "groups", kind: array, elem: &layout111, memory: 18},
 }, least: 4}
 
-var layout107 = layout{fields: []layoutField{
-	{name: "groups", kind: array, elem: &layout105, memory: 18},
+var layout113 = layout{fields: []layoutField{
+	{name: "groups", kind: array, elem: &layout111, memory: 18},
 	{name: "include_authorized_operations", kind: fixed, size: 1},
 }, least: 5}
 
-var layout108 = layout{fields: []layoutField{
-	{name: "groups", kind: array, elem: &layout80, memory: 18, compact: true},
+var layout114 = layout{fields: []layoutField{
+	{name: "groups", kind: array, elem: &layout86, memory: 18, compact: true},
 	{name: "include_authorized_operations", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout109 = layout{least: 0}
+var layout115 = layout{least: 0}
 
-var layout110 = layout{flexible: true, least: 1}
+var layout116 = layout{flexible: true, least: 1}
 
-var layout111 = layout{fields: []layoutField{
-	{name: "states_filter", kind: array, elem: &layout80, memory: 18, compact: true},
+var layout117 = layout{fields: []layoutField{
+	{name: "states_filter", kind: array, elem: &layout86, memory: 18, compact: true},
 }, flexible: true, least: 2}
 
-var layout112 = layout{fields: []layoutField{
-	{name: "states_filter", kind: array, elem: &layout80, memory: 18, compact: true},
-	{name: "types_filter", kind: array, elem: &layout80, memory: 18, compact: true},
+var layout118 = layout{fields: []layoutField{
+	{name: "states_filter", kind: array, elem: &layout86, memory: 18, compact: true},
+	{name: "types_filter", kind: array, elem: &layout86, memory: 18, compact: true},
 }, flexible: true, least: 3}
 
-var layout113 = layout{fields: []layoutField{
+var layout119 = layout{fields: []layoutField{
 	{name: "mechanism", kind: text},
 }, least: 2}
 
-var layout114 = layout{fields: []layoutField{
+var layout120 = layout{fields: []layoutField{
 	{name: "client_software_name", kind: text, compact: true},
 	{name: "client_software_version", kind: text, compact: true},
 }, flexible: true, least: 3}
 
-var layout115 = layout{fields: []layoutField{
+var layout121 = layout{fields: []layoutField{
 	{name: "client_software_name", kind: text, compact: true},
 	{name: "client_software_version", kind: text, compact: true},
 	{name: "cluster_id", kind: text, compact: true, nullable: true},
 	{name: "node_id", kind: fixed, size: 4},
 }, flexible: true, least: 8}
 
-var layout116 = layout{fields: []layoutField{
+var layout122 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 4},
 	{name: "broker_ids", kind: array, elem: &layout14, memory: 5},
 }, least: 8}
 
-var layout117 = layout{fields: []layoutField{
+var layout123 = layout{fields: []layoutField{
 	{name: "name", kind: text},
 	{name: "value", kind: text, nullable: true},
 }, least: 4}
 
-var layout118 = layout{fields: []layoutField{
+var layout124 = layout{fields: []layoutField{
 	{name: "name", kind: text},
 	{name: "num_partitions", kind: fixed, size: 6},
-	{name: "assignments", kind: array, elem: &layout116, memory: 63},
-	{name: "configs", kind: array, elem: &layout117, memory: 63},
+	{name: "assignments", kind: array, elem: &layout122, memory: 63},
+	{name: "configs", kind: array, elem: &layout123, memory: 63},
 }, least: 16}
 
-var layout119 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout118, memory: 117},
+var layout125 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout124, memory: 117},
 	{name: "timeout_ms", kind: fixed, size: 5},
 }, least: 9}
 
-var layout120 = layout{fields: []layoutField{
+var layout126 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 4},
 	{name: "broker_ids", kind: array, elem: &layout14, memory: 5, compact: true},
 }, flexible: true, least: 6}
 
-var layout121 = layout{fields: []layoutField{
+var layout127 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "value", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 3}
 
-var layout122 = layout{fields: []layoutField{
+var layout128 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "num_partitions", kind: fixed, size: 6},
-	{name: "assignments", kind: array, elem: &layout120, memory: 63, compact: true},
-	{name: "configs", kind: array, elem: &layout121, memory: 63, compact: true},
+	{name: "assignments", kind: array, elem: &layout126, memory: 63, compact: true},
+	{name: "configs", kind: array, elem: &layout127, memory: 63, compact: true},
 }, flexible: true, least: 10}
 
-var layout123 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout122, memory: 117, compact: true},
+var layout129 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout128, memory: 117, compact: true},
 	{name: "timeout_ms", kind: fixed, size: 5},
 }, flexible: true, least: 7}
 
-var layout124 = layout{fields: []layoutField{
-	{name: "topic_names", kind: array, elem: &layout105, memory: 18},
+var layout130 = layout{fields: []layoutField{
+	{name: "topic_names", kind: array, elem: &layout111, memory: 18},
 	{name: "timeout_ms", kind: fixed, size: 4},
 }, least: 8}
 
-var layout125 = layout{fields: []layoutField{
-	{name: "topic_names", kind: array, elem: &layout80, memory: 18, compact: true},
+var layout131 = layout{fields: []layoutField{
+	{name: "topic_names", kind: array, elem: &layout86, memory: 18, compact: true},
 	{name: "timeout_ms", kind: fixed, size: 4},
 }, flexible: true, least: 6}
 
-var layout126 = layout{fields: []layoutField{
+var layout132 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true, nullable: true},
 	{name: "topic_id", kind: fixed, size: 16},
 }, flexible: true, least: 18}
 
-var layout127 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout126, memory: 63, compact: true},
+var layout133 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout132, memory: 63, compact: true},
 	{name: "timeout_ms", kind: fixed, size: 4},
 }, flexible: true, least: 6}
 
-var layout128 = layout{fields: []layoutField{
+var layout134 = layout{fields: []layoutField{
 	{name: "name", kind: text},
-	{name: "partitions", kind: array, elem: &layout30, memory: 45},
+	{name: "partitions", kind: array, elem: &layout36, memory: 45},
 }, least: 6}
 
-var layout129 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout128, memory: 72},
+var layout135 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout134, memory: 72},
 	{name: "timeout_ms", kind: fixed, size: 4},
 }, least: 8}
 
-var layout130 = layout{fields: []layoutField{
+var layout136 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 12},
 }, flexible: true, least: 13}
 
-var layout131 = layout{fields: []layoutField{
+var layout137 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout130, memory: 45, compact: true},
+	{name: "partitions", kind: array, elem: &layout136, memory: 45, compact: true},
 }, flexible: true, least: 3}
 
-var layout132 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout131, memory: 72, compact: true},
+var layout138 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout137, memory: 72, compact: true},
 	{name: "timeout_ms", kind: fixed, size: 4},
 }, flexible: true, least: 6}
 
-var layout133 = layout{fields: []layoutField{
+var layout139 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text, nullable: true},
 	{name: "transaction_timeout_ms", kind: fixed, size: 4},
 }, least: 6}
 
-var layout134 = layout{fields: []layoutField{
+var layout140 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text, compact: true, nullable: true},
 	{name: "transaction_timeout_ms", kind: fixed, size: 4},
 }, flexible: true, least: 6}
 
-var layout135 = layout{fields: []layoutField{
+var layout141 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text, compact: true, nullable: true},
 	{name: "transaction_timeout_ms", kind: fixed, size: 14},
 }, flexible: true, least: 16}
 
-var layout136 = layout{fields: []layoutField{
+var layout142 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text, compact: true, nullable: true},
 	{name: "transaction_timeout_ms", kind: fixed, size: 16},
 }, flexible: true, least: 18}
 
-var layout137 = layout{fields: []layoutField{
+var layout143 = layout{fields: []layoutField{
 	{name: "partition", kind: fixed, size: 12},
 }, size: 12, least: 12}
 
-var layout138 = layout{fields: []layoutField{
+var layout144 = layout{fields: []layoutField{
 	{name: "topic", kind: text},
-	{name: "partitions", kind: array, elem: &layout137, memory: 54},
+	{name: "partitions", kind: array, elem: &layout143, memory: 54},
 }, least: 6}
 
-var layout139 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout138, memory: 72},
+var layout145 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout144, memory: 72},
 }, least: 4}
 
-var layout140 = layout{fields: []layoutField{
+var layout146 = layout{fields: []layoutField{
 	{name: "replica_id", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout138, memory: 72},
+	{name: "topics", kind: array, elem: &layout144, memory: 72},
 }, least: 8}
 
-var layout141 = layout{fields: []layoutField{
+var layout147 = layout{fields: []layoutField{
 	{name: "partition", kind: fixed, size: 12},
 }, flexible: true, least: 13}
 
-var layout142 = layout{fields: []layoutField{
+var layout148 = layout{fields: []layoutField{
 	{name: "topic", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout141, memory: 54, compact: true},
+	{name: "partitions", kind: array, elem: &layout147, memory: 54, compact: true},
 }, flexible: true, least: 3}
 
-var layout143 = layout{fields: []layoutField{
+var layout149 = layout{fields: []layoutField{
 	{name: "replica_id", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout142, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout148, memory: 72, compact: true},
 }, flexible: true, least: 6}
 
-var layout144 = layout{fields: []layoutField{
+var layout150 = layout{fields: []layoutField{
 	{name: "name", kind: text},
 	{name: "partitions", kind: array, elem: &layout14, memory: 5},
 }, least: 6}
 
-var layout145 = layout{fields: []layoutField{
+var layout151 = layout{fields: []layoutField{
 	{name: "v3_and_below_transactional_id", kind: text},
 	{name: "v3_and_below_producer_id", kind: fixed, size: 10},
-	{name: "v3_and_below_topics", kind: array, elem: &layout144, memory: 72},
+	{name: "v3_and_below_topics", kind: array, elem: &layout150, memory: 72},
 }, least: 16}
 
-var layout146 = layout{fields: []layoutField{
+var layout152 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "partitions", kind: array, elem: &layout14, memory: 5, compact: true},
 }, flexible: true, least: 3}
 
-var layout147 = layout{fields: []layoutField{
+var layout153 = layout{fields: []layoutField{
 	{name: "v3_and_below_transactional_id", kind: text, compact: true},
 	{name: "v3_and_below_producer_id", kind: fixed, size: 10},
-	{name: "v3_and_below_topics", kind: array, elem: &layout146, memory: 72, compact: true},
+	{name: "v3_and_below_topics", kind: array, elem: &layout152, memory: 72, compact: true},
 }, flexible: true, least: 13}
 
-var layout148 = layout{fields: []layoutField{
+var layout154 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text, compact: true},
 	{name: "producer_id", kind: fixed, size: 11},
-	{name: "topics", kind: array, elem: &layout146, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout152, memory: 72, compact: true},
 }, flexible: true, least: 14}
 
-var layout149 = layout{fields: []layoutField{
-	{name: "transactions", kind: array, elem: &layout148, memory: 99, compact: true},
+var layout155 = layout{fields: []layoutField{
+	{name: "transactions", kind: array, elem: &layout154, memory: 99, compact: true},
 }, flexible: true, least: 2}
 
-var layout150 = layout{fields: []layoutField{
+var layout156 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text},
 	{name: "producer_id", kind: fixed, size: 10},
 	{name: "group_id", kind: text},
 }, least: 14}
 
-var layout151 = layout{fields: []layoutField{
+var layout157 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text, compact: true},
 	{name: "producer_id", kind: fixed, size: 10},
 	{name: "group_id", kind: text, compact: true},
 }, flexible: true, least: 13}
 
-var layout152 = layout{fields: []layoutField{
+var layout158 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text},
 	{name: "producer_id", kind: fixed, size: 11},
 }, least: 13}
 
-var layout153 = layout{fields: []layoutField{
+var layout159 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text, compact: true},
 	{name: "producer_id", kind: fixed, size: 11},
 }, flexible: true, least: 13}
 
-var layout154 = layout{fields: []layoutField{
+var layout160 = layout{fields: []layoutField{
 	{name: "producer_id", kind: fixed, size: 11},
-	{name: "topics", kind: array, elem: &layout67, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout73, memory: 72, compact: true},
 	{name: "coordinator_epoch", kind: fixed, size: 4},
 }, flexible: true, least: 17}
 
-var layout155 = layout{fields: []layoutField{
-	{name: "markers", kind: array, elem: &layout154, memory: 99, compact: true},
+var layout161 = layout{fields: []layoutField{
+	{name: "markers", kind: array, elem: &layout160, memory: 99, compact: true},
 }, flexible: true, least: 2}
 
-var layout156 = layout{fields: []layoutField{
+var layout162 = layout{fields: []layoutField{
 	{name: "producer_id", kind: fixed, size: 11},
-	{name: "topics", kind: array, elem: &layout67, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout73, memory: 72, compact: true},
 	{name: "coordinator_epoch", kind: fixed, size: 5},
 }, flexible: true, least: 18}
 
-var layout157 = layout{fields: []layoutField{
-	{name: "markers", kind: array, elem: &layout156, memory: 99, compact: true},
+var layout163 = layout{fields: []layoutField{
+	{name: "markers", kind: array, elem: &layout162, memory: 99, compact: true},
 }, flexible: true, least: 2}
 
-var layout158 = layout{fields: []layoutField{
+var layout164 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text},
 	{name: "group_id", kind: text},
 	{name: "producer_id", kind: fixed, size: 10},
-	{name: "topics", kind: array, elem: &layout52, memory: 90},
+	{name: "topics", kind: array, elem: &layout58, memory: 90},
 }, least: 18}
 
-var layout159 = layout{fields: []layoutField{
+var layout165 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text},
 	{name: "group_id", kind: text},
 	{name: "producer_id", kind: fixed, size: 10},
-	{name: "topics", kind: array, elem: &layout56, memory: 90},
+	{name: "topics", kind: array, elem: &layout62, memory: 90},
 }, least: 18}
 
-var layout160 = layout{fields: []layoutField{
+var layout166 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text, compact: true},
 	{name: "group_id", kind: text, compact: true},
 	{name: "producer_id", kind: fixed, size: 14},
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
-	{name: "topics", kind: array, elem: &layout60, memory: 90, compact: true},
+	{name: "topics", kind: array, elem: &layout66, memory: 90, compact: true},
 }, flexible: true, least: 20}
 
-var layout161 = layout{fields: []layoutField{
+var layout167 = layout{fields: []layoutField{
 	{name: "transactional_id", kind: text, compact: true},
 	{name: "group_id", kind: text, compact: true},
 	{name: "producer_id", kind: fixed, size: 14},
 	{name: "member_id", kind: text, compact: true},
 	{name: "group_instance_id", kind: text, compact: true, nullable: true},
-	{name: "topics", kind: array, elem: &layout62, memory: 90, compact: true},
+	{name: "topics", kind: array, elem: &layout68, memory: 90, compact: true},
 }, flexible: true, least: 20}
 
-var layout162 = layout{fields: []layoutField{
+var layout168 = layout{fields: []layoutField{
 	{name: "resource_type_filter", kind: fixed, size: 1},
 	{name: "resource_name_filter", kind: text, nullable: true},
 	{name: "pattern_type_filter", kind: fixed, size: 1},
@@ -988,7 +1032,7 @@ var layout162 = layout{fields: []layoutField{
 	{name: "operation", kind: fixed, size: 2},
 }, least: 10}
 
-var layout163 = layout{fields: []layoutField{
+var layout169 = layout{fields: []layoutField{
 	{name: "resource_type_filter", kind: fixed, size: 1},
 	{name: "resource_name_filter", kind: text, compact: true, nullable: true},
 	{name: "pattern_type_filter", kind: fixed, size: 1},
@@ -997,7 +1041,7 @@ var layout163 = layout{fields: []layoutField{
 	{name: "operation", kind: fixed, size: 2},
 }, flexible: true, least: 8}
 
-var layout164 = layout{fields: []layoutField{
+var layout170 = layout{fields: []layoutField{
 	{name: "resource_type", kind: fixed, size: 1},
 	{name: "resource_name", kind: text},
 	{name: "resource_pattern_type", kind: fixed, size: 1},
@@ -1006,11 +1050,11 @@ var layout164 = layout{fields: []layoutField{
 	{name: "operation", kind: fixed, size: 2},
 }, least: 10}
 
-var layout165 = layout{fields: []layoutField{
-	{name: "creations", kind: array, elem: &layout164, memory: 117},
+var layout171 = layout{fields: []layoutField{
+	{name: "creations", kind: array, elem: &layout170, memory: 117},
 }, least: 4}
 
-var layout166 = layout{fields: []layoutField{
+var layout172 = layout{fields: []layoutField{
 	{name: "resource_type", kind: fixed, size: 1},
 	{name: "resource_name", kind: text, compact: true},
 	{name: "resource_pattern_type", kind: fixed, size: 1},
@@ -1019,399 +1063,370 @@ var layout166 = layout{fields: []layoutField{
 	{name: "operation", kind: fixed, size: 2},
 }, flexible: true, least: 8}
 
-var layout167 = layout{fields: []layoutField{
-	{name: "creations", kind: array, elem: &layout166, memory: 117, compact: true},
+var layout173 = layout{fields: []layoutField{
+	{name: "creations", kind: array, elem: &layout172, memory: 117, compact: true},
 }, flexible: true, least: 2}
 
-var layout168 = layout{fields: []layoutField{
-	{name: "filters", kind: array, elem: &layout162, memory: 117},
+var layout174 = layout{fields: []layoutField{
+	{name: "filters", kind: array, elem: &layout168, memory: 117},
 }, least: 4}
 
-var layout169 = layout{fields: []layoutField{
-	{name: "filters", kind: array, elem: &layout163, memory: 117, compact: true},
+var layout175 = layout{fields: []layoutField{
+	{name: "filters", kind: array, elem: &layout169, memory: 117, compact: true},
 }, flexible: true, least: 2}
 
-var layout170 = layout{fields: []layoutField{
+var layout176 = layout{fields: []layoutField{
 	{name: "resource_type", kind: fixed, size: 1},
 	{name: "resource_name", kind: text},
-	{name: "configuration_keys", kind: array, elem: &layout105, memory: 18, nullable: true},
+	{name: "configuration_keys", kind: array, elem: &layout111, memory: 18, nullable: true},
 }, least: 7}
 
-var layout171 = layout{fields: []layoutField{
-	{name: "resources", kind: array, elem: &layout170, memory: 81},
+var layout177 = layout{fields: []layoutField{
+	{name: "resources", kind: array, elem: &layout176, memory: 81},
 	{name: "include_synonyms", kind: fixed, size: 1},
 }, least: 5}
 
-var layout172 = layout{fields: []layoutField{
-	{name: "resources", kind: array, elem: &layout170, memory: 81},
+var layout178 = layout{fields: []layoutField{
+	{name: "resources", kind: array, elem: &layout176, memory: 81},
 	{name: "include_synonyms", kind: fixed, size: 2},
 }, least: 6}
 
-var layout173 = layout{fields: []layoutField{
+var layout179 = layout{fields: []layoutField{
 	{name: "resource_type", kind: fixed, size: 1},
 	{name: "resource_name", kind: text, compact: true},
-	{name: "configuration_keys", kind: array, elem: &layout80, memory: 18, compact: true, nullable: true},
+	{name: "configuration_keys", kind: array, elem: &layout86, memory: 18, compact: true, nullable: true},
 }, flexible: true, least: 4}
 
-var layout174 = layout{fields: []layoutField{
-	{name: "resources", kind: array, elem: &layout173, memory: 81, compact: true},
+var layout180 = layout{fields: []layoutField{
+	{name: "resources", kind: array, elem: &layout179, memory: 81, compact: true},
 	{name: "include_synonyms", kind: fixed, size: 2},
 }, flexible: true, least: 4}
 
-var layout175 = layout{fields: []layoutField{
+var layout181 = layout{fields: []layoutField{
 	{name: "resource_type", kind: fixed, size: 1},
 	{name: "resource_name", kind: text},
-	{name: "configs", kind: array, elem: &layout117, memory: 63},
+	{name: "configs", kind: array, elem: &layout123, memory: 63},
 }, least: 7}
 
-var layout176 = layout{fields: []layoutField{
-	{name: "resources", kind: array, elem: &layout175, memory: 81},
+var layout182 = layout{fields: []layoutField{
+	{name: "resources", kind: array, elem: &layout181, memory: 81},
 	{name: "validate_only", kind: fixed, size: 1},
 }, least: 5}
 
-var layout177 = layout{fields: []layoutField{
+var layout183 = layout{fields: []layoutField{
 	{name: "resource_type", kind: fixed, size: 1},
 	{name: "resource_name", kind: text, compact: true},
-	{name: "configs", kind: array, elem: &layout121, memory: 63, compact: true},
+	{name: "configs", kind: array, elem: &layout127, memory: 63, compact: true},
 }, flexible: true, least: 4}
 
-var layout178 = layout{fields: []layoutField{
-	{name: "resources", kind: array, elem: &layout177, memory: 81, compact: true},
+var layout184 = layout{fields: []layoutField{
+	{name: "resources", kind: array, elem: &layout183, memory: 81, compact: true},
 	{name: "validate_only", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout179 = layout{fields: []layoutField{
+var layout185 = layout{fields: []layoutField{
 	{name: "path", kind: text},
-	{name: "topics", kind: array, elem: &layout144, memory: 72},
+	{name: "topics", kind: array, elem: &layout150, memory: 72},
 }, least: 6}
 
-var layout180 = layout{fields: []layoutField{
-	{name: "dirs", kind: array, elem: &layout179, memory: 72},
+var layout186 = layout{fields: []layoutField{
+	{name: "dirs", kind: array, elem: &layout185, memory: 72},
 }, least: 4}
 
-var layout181 = layout{fields: []layoutField{
+var layout187 = layout{fields: []layoutField{
 	{name: "path", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout146, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout152, memory: 72, compact: true},
 }, flexible: true, least: 3}
 
-var layout182 = layout{fields: []layoutField{
-	{name: "dirs", kind: array, elem: &layout181, memory: 72, compact: true},
+var layout188 = layout{fields: []layoutField{
+	{name: "dirs", kind: array, elem: &layout187, memory: 72, compact: true},
 }, flexible: true, least: 2}
 
-var layout183 = layout{fields: []layoutField{
+var layout189 = layout{fields: []layoutField{
 	{name: "topics", kind: array, elem: &layout15, memory: 72, nullable: true},
 }, least: 4}
 
-var layout184 = layout{fields: []layoutField{
+var layout190 = layout{fields: []layoutField{
 	{name: "topics", kind: array, elem: &layout23, memory: 72, compact: true, nullable: true},
 }, flexible: true, least: 2}
 
-var layout185 = layout{fields: []layoutField{
+var layout191 = layout{fields: []layoutField{
 	{name: "auth_bytes", kind: blob},
 }, least: 4}
 
-var layout186 = layout{fields: []layoutField{
+var layout192 = layout{fields: []layoutField{
 	{name: "auth_bytes", kind: blob, compact: true},
 }, flexible: true, least: 2}
 
-var layout187 = layout{fields: []layoutField{
+var layout193 = layout{fields: []layoutField{
 	{name: "broker_ids", kind: array, elem: &layout14, memory: 5},
 }, least: 4}
 
-var layout188 = layout{fields: []layoutField{
+var layout194 = layout{fields: []layoutField{
 	{name: "name", kind: text},
 	{name: "count", kind: fixed, size: 4},
-	{name: "assignments", kind: array, elem: &layout187, memory: 54, nullable: true},
+	{name: "assignments", kind: array, elem: &layout193, memory: 54, nullable: true},
 }, least: 10}
 
-var layout189 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout188, memory: 81},
+var layout195 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout194, memory: 81},
 	{name: "timeout_ms", kind: fixed, size: 5},
 }, least: 9}
 
-var layout190 = layout{fields: []layoutField{
+var layout196 = layout{fields: []layoutField{
 	{name: "broker_ids", kind: array, elem: &layout14, memory: 5, compact: true},
 }, flexible: true, least: 2}
 
-var layout191 = layout{fields: []layoutField{
+var layout197 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "count", kind: fixed, size: 4},
-	{name: "assignments", kind: array, elem: &layout190, memory: 54, compact: true, nullable: true},
+	{name: "assignments", kind: array, elem: &layout196, memory: 54, compact: true, nullable: true},
 }, flexible: true, least: 7}
 
-var layout192 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout191, memory: 81, compact: true},
+var layout198 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout197, memory: 81, compact: true},
 	{name: "timeout_ms", kind: fixed, size: 5},
 }, flexible: true, least: 7}
 
-var layout193 = layout{fields: []layoutField{
+var layout199 = layout{fields: []layoutField{
 	{name: "principal_type", kind: text},
 	{name: "principal_name", kind: text},
 }, least: 4}
 
-var layout194 = layout{fields: []layoutField{
-	{name: "renewers", kind: array, elem: &layout193, memory: 63},
+var layout200 = layout{fields: []layoutField{
+	{name: "renewers", kind: array, elem: &layout199, memory: 63},
 	{name: "max_lifetime_ms", kind: fixed, size: 8},
 }, least: 12}
 
-var layout195 = layout{fields: []layoutField{
+var layout201 = layout{fields: []layoutField{
 	{name: "principal_type", kind: text, compact: true},
 	{name: "principal_name", kind: text, compact: true},
 }, flexible: true, least: 3}
 
-var layout196 = layout{fields: []layoutField{
-	{name: "renewers", kind: array, elem: &layout195, memory: 63, compact: true},
+var layout202 = layout{fields: []layoutField{
+	{name: "renewers", kind: array, elem: &layout201, memory: 63, compact: true},
 	{name: "max_lifetime_ms", kind: fixed, size: 8},
 }, flexible: true, least: 10}
 
-var layout197 = layout{fields: []layoutField{
+var layout203 = layout{fields: []layoutField{
 	{name: "owner_principal_type", kind: text, compact: true, nullable: true},
 	{name: "owner_principal_name", kind: text, compact: true, nullable: true},
-	{name: "renewers", kind: array, elem: &layout195, memory: 63, compact: true},
+	{name: "renewers", kind: array, elem: &layout201, memory: 63, compact: true},
 	{name: "max_lifetime_ms", kind: fixed, size: 8},
 }, flexible: true, least: 12}
 
-var layout198 = layout{fields: []layoutField{
-	{name: "hmac", kind: blob},
-	{name: "renew_period_ms", kind: fixed, size: 8},
-}, least: 12}
-
-var layout199 = layout{fields: []layoutField{
-	{name: "hmac", kind: blob, compact: true},
-	{name: "renew_period_ms", kind: fixed, size: 8},
-}, flexible: true, least: 10}
-
-var layout200 = layout{fields: []layoutField{
-	{name: "hmac", kind: blob},
-	{name: "expiry_time_period_ms", kind: fixed, size: 8},
-}, least: 12}
-
-var layout201 = layout{fields: []layoutField{
-	{name: "hmac", kind: blob, compact: true},
-	{name: "expiry_time_period_ms", kind: fixed, size: 8},
-}, flexible: true, least: 10}
-
-var layout202 = layout{fields: []layoutField{
-	{name: "owners", kind: array, elem: &layout193, memory: 63, nullable: true},
-}, least: 4}
-
-var layout203 = layout{fields: []layoutField{
-	{name: "owners", kind: array, elem: &layout195, memory: 63, compact: true, nullable: true},
-}, flexible: true, least: 2}
-
 var layout204 = layout{fields: []layoutField{
-	{name: "groups_names", kind: array, elem: &layout105, memory: 18},
-}, least: 4}
+	{name: "hmac", kind: blob},
+	{name: "renew_period_ms", kind: fixed, size: 8},
+}, least: 12}
 
 var layout205 = layout{fields: []layoutField{
-	{name: "groups_names", kind: array, elem: &layout80, memory: 18, compact: true},
-}, flexible: true, least: 2}
+	{name: "hmac", kind: blob, compact: true},
+	{name: "renew_period_ms", kind: fixed, size: 8},
+}, flexible: true, least: 10}
 
 var layout206 = layout{fields: []layoutField{
+	{name: "hmac", kind: blob},
+	{name: "expiry_time_period_ms", kind: fixed, size: 8},
+}, least: 12}
+
+var layout207 = layout{fields: []layoutField{
+	{name: "hmac", kind: blob, compact: true},
+	{name: "expiry_time_period_ms", kind: fixed, size: 8},
+}, flexible: true, least: 10}
+
+var layout208 = layout{fields: []layoutField{
+	{name: "owners", kind: array, elem: &layout199, memory: 63, nullable: true},
+}, least: 4}
+
+var layout209 = layout{fields: []layoutField{
+	{name: "owners", kind: array, elem: &layout201, memory: 63, compact: true, nullable: true},
+}, flexible: true, least: 2}
+
+var layout210 = layout{fields: []layoutField{
+	{name: "groups_names", kind: array, elem: &layout111, memory: 18},
+}, least: 4}
+
+var layout211 = layout{fields: []layoutField{
+	{name: "groups_names", kind: array, elem: &layout86, memory: 18, compact: true},
+}, flexible: true, least: 2}
+
+var layout212 = layout{fields: []layoutField{
 	{name: "topic_partitions", kind: array, elem: &layout15, memory: 72, nullable: true},
 	{name: "timeout_ms", kind: fixed, size: 4},
 }, least: 8}
 
-var layout207 = layout{fields: []layoutField{
+var layout213 = layout{fields: []layoutField{
 	{name: "election_type", kind: fixed, size: 1},
 	{name: "topic_partitions", kind: array, elem: &layout15, memory: 72, nullable: true},
 	{name: "timeout_ms", kind: fixed, size: 4},
 }, least: 9}
 
-var layout208 = layout{fields: []layoutField{
+var layout214 = layout{fields: []layoutField{
 	{name: "election_type", kind: fixed, size: 1},
 	{name: "topic_partitions", kind: array, elem: &layout23, memory: 72, compact: true, nullable: true},
 	{name: "timeout_ms", kind: fixed, size: 4},
 }, flexible: true, least: 7}
 
-var layout209 = layout{fields: []layoutField{
+var layout215 = layout{fields: []layoutField{
 	{name: "name", kind: text},
 	{name: "config_operation", kind: fixed, size: 1},
 	{name: "value", kind: text, nullable: true},
 }, least: 5}
 
-var layout210 = layout{fields: []layoutField{
+var layout216 = layout{fields: []layoutField{
 	{name: "resource_type", kind: fixed, size: 1},
 	{name: "resource_name", kind: text},
-	{name: "configs", kind: array, elem: &layout209, memory: 72},
+	{name: "configs", kind: array, elem: &layout215, memory: 72},
 }, least: 7}
 
-var layout211 = layout{fields: []layoutField{
-	{name: "resources", kind: array, elem: &layout210, memory: 81},
+var layout217 = layout{fields: []layoutField{
+	{name: "resources", kind: array, elem: &layout216, memory: 81},
 	{name: "validate_only", kind: fixed, size: 1},
 }, least: 5}
 
-var layout212 = layout{fields: []layoutField{
+var layout218 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "config_operation", kind: fixed, size: 1},
 	{name: "value", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 4}
 
-var layout213 = layout{fields: []layoutField{
+var layout219 = layout{fields: []layoutField{
 	{name: "resource_type", kind: fixed, size: 1},
 	{name: "resource_name", kind: text, compact: true},
-	{name: "configs", kind: array, elem: &layout212, memory: 72, compact: true},
+	{name: "configs", kind: array, elem: &layout218, memory: 72, compact: true},
 }, flexible: true, least: 4}
 
-var layout214 = layout{fields: []layoutField{
-	{name: "resources", kind: array, elem: &layout213, memory: 81, compact: true},
+var layout220 = layout{fields: []layoutField{
+	{name: "resources", kind: array, elem: &layout219, memory: 81, compact: true},
 	{name: "validate_only", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout215 = layout{fields: []layoutField{
+var layout221 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 4},
 	{name: "replicas", kind: array, elem: &layout14, memory: 5, compact: true, nullable: true},
 }, flexible: true, least: 6}
 
-var layout216 = layout{fields: []layoutField{
+var layout222 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout215, memory: 63, compact: true},
+	{name: "partitions", kind: array, elem: &layout221, memory: 63, compact: true},
 }, flexible: true, least: 3}
 
-var layout217 = layout{fields: []layoutField{
+var layout223 = layout{fields: []layoutField{
 	{name: "timeout_ms", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout216, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout222, memory: 72, compact: true},
 }, flexible: true, least: 6}
 
-var layout218 = layout{fields: []layoutField{
+var layout224 = layout{fields: []layoutField{
 	{name: "timeout_ms", kind: fixed, size: 5},
-	{name: "topics", kind: array, elem: &layout216, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout222, memory: 72, compact: true},
 }, flexible: true, least: 7}
 
-var layout219 = layout{fields: []layoutField{
+var layout225 = layout{fields: []layoutField{
 	{name: "timeout_ms", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout67, memory: 72, compact: true, nullable: true},
+	{name: "topics", kind: array, elem: &layout73, memory: 72, compact: true, nullable: true},
 }, flexible: true, least: 6}
 
-var layout220 = layout{fields: []layoutField{
+var layout226 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 4},
 }, size: 4, least: 4}
 
-var layout221 = layout{fields: []layoutField{
+var layout227 = layout{fields: []layoutField{
 	{name: "name", kind: text},
-	{name: "partitions", kind: array, elem: &layout220, memory: 36},
+	{name: "partitions", kind: array, elem: &layout226, memory: 36},
 }, least: 6}
 
-var layout222 = layout{fields: []layoutField{
+var layout228 = layout{fields: []layoutField{
 	{name: "group_id", kind: text},
-	{name: "topics", kind: array, elem: &layout221, memory: 72},
+	{name: "topics", kind: array, elem: &layout227, memory: 72},
 }, least: 6}
 
-var layout223 = layout{fields: []layoutField{
+var layout229 = layout{fields: []layoutField{
 	{name: "entity_type", kind: text},
 	{name: "match_type", kind: fixed, size: 1},
 	{name: "match", kind: text, nullable: true},
 }, least: 5}
 
-var layout224 = layout{fields: []layoutField{
-	{name: "components", kind: array, elem: &layout223, memory: 72},
+var layout230 = layout{fields: []layoutField{
+	{name: "components", kind: array, elem: &layout229, memory: 72},
 	{name: "strict", kind: fixed, size: 1},
 }, least: 5}
 
-var layout225 = layout{fields: []layoutField{
+var layout231 = layout{fields: []layoutField{
 	{name: "entity_type", kind: text, compact: true},
 	{name: "match_type", kind: fixed, size: 1},
 	{name: "match", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 4}
 
-var layout226 = layout{fields: []layoutField{
-	{name: "components", kind: array, elem: &layout225, memory: 72, compact: true},
+var layout232 = layout{fields: []layoutField{
+	{name: "components", kind: array, elem: &layout231, memory: 72, compact: true},
 	{name: "strict", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout227 = layout{fields: []layoutField{
+var layout233 = layout{fields: []layoutField{
 	{name: "entity_type", kind: text},
 	{name: "entity_name", kind: text, nullable: true},
 }, least: 4}
 
-var layout228 = layout{fields: []layoutField{
+var layout234 = layout{fields: []layoutField{
 	{name: "key", kind: text},
 	{name: "value", kind: fixed, size: 9},
 }, least: 11}
 
-var layout229 = layout{fields: []layoutField{
-	{name: "entity", kind: array, elem: &layout227, memory: 63},
-	{name: "ops", kind: array, elem: &layout228, memory: 63},
+var layout235 = layout{fields: []layoutField{
+	{name: "entity", kind: array, elem: &layout233, memory: 63},
+	{name: "ops", kind: array, elem: &layout234, memory: 63},
 }, least: 8}
 
-var layout230 = layout{fields: []layoutField{
-	{name: "entries", kind: array, elem: &layout229, memory: 81},
+var layout236 = layout{fields: []layoutField{
+	{name: "entries", kind: array, elem: &layout235, memory: 81},
 	{name: "validate_only", kind: fixed, size: 1},
 }, least: 5}
 
-var layout231 = layout{fields: []layoutField{
+var layout237 = layout{fields: []layoutField{
 	{name: "entity_type", kind: text, compact: true},
 	{name: "entity_name", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 3}
 
-var layout232 = layout{fields: []layoutField{
+var layout238 = layout{fields: []layoutField{
 	{name: "key", kind: text, compact: true},
 	{name: "value", kind: fixed, size: 9},
 }, flexible: true, least: 11}
 
-var layout233 = layout{fields: []layoutField{
-	{name: "entity", kind: array, elem: &layout231, memory: 63, compact: true},
-	{name: "ops", kind: array, elem: &layout232, memory: 63, compact: true},
+var layout239 = layout{fields: []layoutField{
+	{name: "entity", kind: array, elem: &layout237, memory: 63, compact: true},
+	{name: "ops", kind: array, elem: &layout238, memory: 63, compact: true},
 }, flexible: true, least: 3}
 
-var layout234 = layout{fields: []layoutField{
-	{name: "entries", kind: array, elem: &layout233, memory: 81, compact: true},
+var layout240 = layout{fields: []layoutField{
+	{name: "entries", kind: array, elem: &layout239, memory: 81, compact: true},
 	{name: "validate_only", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout235 = layout{fields: []layoutField{
-	{name: "users", kind: array, elem: &layout46, memory: 45, compact: true, nullable: true},
+var layout241 = layout{fields: []layoutField{
+	{name: "users", kind: array, elem: &layout52, memory: 45, compact: true, nullable: true},
 }, flexible: true, least: 2}
 
-var layout236 = layout{fields: []layoutField{
+var layout242 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "mechanism", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout237 = layout{fields: []layoutField{
+var layout243 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "mechanism", kind: fixed, size: 5},
 	{name: "salt", kind: blob, compact: true},
 	{name: "salted_password", kind: blob, compact: true},
 }, flexible: true, least: 9}
 
-var layout238 = layout{fields: []layoutField{
-	{name: "deletions", kind: array, elem: &layout236, memory: 54, compact: true},
-	{name: "upsertions", kind: array, elem: &layout237, memory: 117, compact: true},
-}, flexible: true, least: 3}
-
-var layout239 = layout{fields: []layoutField{
-	{name: "partition_index", kind: fixed, size: 24},
-}, flexible: true, least: 25}
-
-var layout240 = layout{fields: []layoutField{
-	{name: "topic_name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout239, memory: 117, compact: true},
-}, flexible: true, least: 3}
-
-var layout241 = layout{fields: []layoutField{
-	{name: "cluster_id", kind: text, compact: true, nullable: true},
-	{name: "topics", kind: array, elem: &layout240, memory: 72, compact: true},
-}, flexible: true, least: 3}
-
-var layout242 = layout{fields: []layoutField{
-	{name: "partition_index", kind: fixed, size: 56},
-}, flexible: true, least: 57}
-
-var layout243 = layout{fields: []layoutField{
-	{name: "topic_name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout242, memory: 117, compact: true},
-}, flexible: true, least: 3}
-
 var layout244 = layout{fields: []layoutField{
-	{name: "cluster_id", kind: text, compact: true, nullable: true},
-	{name: "voter_id", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout243, memory: 72, compact: true},
-}, flexible: true, least: 7}
+	{name: "deletions", kind: array, elem: &layout242, memory: 54, compact: true},
+	{name: "upsertions", kind: array, elem: &layout243, memory: 117, compact: true},
+}, flexible: true, least: 3}
 
 var layout245 = layout{fields: []layoutField{
-	{name: "partition_index", kind: fixed, size: 57},
-}, flexible: true, least: 58}
+	{name: "partition_index", kind: fixed, size: 24},
+}, flexible: true, least: 25}
 
 var layout246 = layout{fields: []layoutField{
 	{name: "topic_name", kind: text, compact: true},
@@ -1420,650 +1435,713 @@ var layout246 = layout{fields: []layoutField{
 
 var layout247 = layout{fields: []layoutField{
 	{name: "cluster_id", kind: text, compact: true, nullable: true},
-	{name: "voter_id", kind: fixed, size: 4},
 	{name: "topics", kind: array, elem: &layout246, memory: 72, compact: true},
-}, flexible: true, least: 7}
+}, flexible: true, least: 3}
 
 var layout248 = layout{fields: []layoutField{
-	{name: "topic_name", kind: text},
-	{name: "partitions", kind: array, elem: &layout30, memory: 72},
-}, least: 6}
+	{name: "partition_index", kind: fixed, size: 56},
+}, flexible: true, least: 57}
 
 var layout249 = layout{fields: []layoutField{
-	{name: "cluster_id", kind: text, nullable: true},
-	{name: "topics", kind: array, elem: &layout248, memory: 72},
-}, least: 6}
+	{name: "topic_name", kind: text, compact: true},
+	{name: "partitions", kind: array, elem: &layout248, memory: 117, compact: true},
+}, flexible: true, least: 3}
 
 var layout250 = layout{fields: []layoutField{
+	{name: "cluster_id", kind: text, compact: true, nullable: true},
+	{name: "voter_id", kind: fixed, size: 4},
+	{name: "topics", kind: array, elem: &layout249, memory: 72, compact: true},
+}, flexible: true, least: 7}
+
+var layout251 = layout{fields: []layoutField{
+	{name: "partition_index", kind: fixed, size: 57},
+}, flexible: true, least: 58}
+
+var layout252 = layout{fields: []layoutField{
+	{name: "topic_name", kind: text, compact: true},
+	{name: "partitions", kind: array, elem: &layout251, memory: 117, compact: true},
+}, flexible: true, least: 3}
+
+var layout253 = layout{fields: []layoutField{
+	{name: "cluster_id", kind: text, compact: true, nullable: true},
+	{name: "voter_id", kind: fixed, size: 4},
+	{name: "topics", kind: array, elem: &layout252, memory: 72, compact: true},
+}, flexible: true, least: 7}
+
+var layout254 = layout{fields: []layoutField{
+	{name: "topic_name", kind: text},
+	{name: "partitions", kind: array, elem: &layout36, memory: 72},
+}, least: 6}
+
+var layout255 = layout{fields: []layoutField{
+	{name: "cluster_id", kind: text, nullable: true},
+	{name: "topics", kind: array, elem: &layout254, memory: 72},
+}, least: 6}
+
+var layout256 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 28},
 }, flexible: true, least: 29}
 
-var layout251 = layout{fields: []layoutField{
+var layout257 = layout{fields: []layoutField{
 	{name: "topic_name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout250, memory: 72, compact: true},
+	{name: "partitions", kind: array, elem: &layout256, memory: 72, compact: true},
 }, flexible: true, least: 3}
 
-var layout252 = layout{fields: []layoutField{
+var layout258 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "host", kind: text, compact: true},
 	{name: "port", kind: fixed, size: 2},
 }, flexible: true, least: 5}
 
-var layout253 = layout{fields: []layoutField{
+var layout259 = layout{fields: []layoutField{
 	{name: "cluster_id", kind: text, compact: true, nullable: true},
 	{name: "voter_id", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout251, memory: 72, compact: true},
-	{name: "leader_endpoints", kind: array, elem: &layout252, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout257, memory: 72, compact: true},
+	{name: "leader_endpoints", kind: array, elem: &layout258, memory: 72, compact: true},
 }, flexible: true, least: 8}
 
-var layout254 = layout{fields: []layoutField{
+var layout260 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 12},
 	{name: "preferred_successors", kind: array, elem: &layout14, memory: 5},
 }, least: 16}
 
-var layout255 = layout{fields: []layoutField{
+var layout261 = layout{fields: []layoutField{
 	{name: "topic_name", kind: text},
-	{name: "partitions", kind: array, elem: &layout254, memory: 108},
+	{name: "partitions", kind: array, elem: &layout260, memory: 108},
 }, least: 6}
 
-var layout256 = layout{fields: []layoutField{
+var layout262 = layout{fields: []layoutField{
 	{name: "cluster_id", kind: text, nullable: true},
-	{name: "topics", kind: array, elem: &layout255, memory: 72},
+	{name: "topics", kind: array, elem: &layout261, memory: 72},
 }, least: 6}
 
-var layout257 = layout{fields: []layoutField{
+var layout263 = layout{fields: []layoutField{
 	{name: "candidate_id", kind: fixed, size: 20},
 }, flexible: true, least: 21}
 
-var layout258 = layout{fields: []layoutField{
+var layout264 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 12},
-	{name: "preferred_candidates", kind: array, elem: &layout257, memory: 54, compact: true},
+	{name: "preferred_candidates", kind: array, elem: &layout263, memory: 54, compact: true},
 }, flexible: true, least: 14}
 
-var layout259 = layout{fields: []layoutField{
+var layout265 = layout{fields: []layoutField{
 	{name: "topic_name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout258, memory: 108, compact: true},
+	{name: "partitions", kind: array, elem: &layout264, memory: 108, compact: true},
 }, flexible: true, least: 3}
 
-var layout260 = layout{fields: []layoutField{
+var layout266 = layout{fields: []layoutField{
 	{name: "cluster_id", kind: text, compact: true, nullable: true},
-	{name: "topics", kind: array, elem: &layout259, memory: 72, compact: true},
-	{name: "leader_endpoints", kind: array, elem: &layout252, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout265, memory: 72, compact: true},
+	{name: "leader_endpoints", kind: array, elem: &layout258, memory: 72, compact: true},
 }, flexible: true, least: 4}
 
-var layout261 = layout{fields: []layoutField{
+var layout267 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 4},
 }, flexible: true, least: 5}
 
-var layout262 = layout{fields: []layoutField{
+var layout268 = layout{fields: []layoutField{
 	{name: "topic_name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout261, memory: 36, compact: true},
+	{name: "partitions", kind: array, elem: &layout267, memory: 36, compact: true},
 }, flexible: true, least: 3}
 
-var layout263 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout262, memory: 72, compact: true},
+var layout269 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout268, memory: 72, compact: true},
 }, flexible: true, least: 2}
 
-var layout264 = layout{fields: []layoutField{
+var layout270 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 8},
 	{name: "new_isr", kind: array, elem: &layout14, memory: 5, compact: true},
 	{name: "leader_recovery_state", kind: fixed, size: 5},
 }, flexible: true, least: 15}
 
-var layout265 = layout{fields: []layoutField{
+var layout271 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout264, memory: 117, compact: true},
+	{name: "partitions", kind: array, elem: &layout270, memory: 117, compact: true},
 }, flexible: true, least: 18}
 
-var layout266 = layout{fields: []layoutField{
+var layout272 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 12},
-	{name: "topics", kind: array, elem: &layout265, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout271, memory: 72, compact: true},
 }, flexible: true, least: 14}
 
-var layout267 = layout{fields: []layoutField{
+var layout273 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 12},
 }, flexible: true, least: 13}
 
-var layout268 = layout{fields: []layoutField{
+var layout274 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 8},
-	{name: "new_isr_with_epochs", kind: array, elem: &layout267, memory: 45, compact: true},
+	{name: "new_isr_with_epochs", kind: array, elem: &layout273, memory: 45, compact: true},
 	{name: "leader_recovery_state", kind: fixed, size: 5},
 }, flexible: true, least: 15}
 
-var layout269 = layout{fields: []layoutField{
+var layout275 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout268, memory: 117, compact: true},
+	{name: "partitions", kind: array, elem: &layout274, memory: 117, compact: true},
 }, flexible: true, least: 18}
 
-var layout270 = layout{fields: []layoutField{
+var layout276 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 12},
-	{name: "topics", kind: array, elem: &layout269, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout275, memory: 72, compact: true},
 }, flexible: true, least: 14}
 
-var layout271 = layout{fields: []layoutField{
+var layout277 = layout{fields: []layoutField{
 	{name: "feature", kind: text, compact: true},
 	{name: "max_version_level", kind: fixed, size: 3},
 }, flexible: true, least: 5}
 
-var layout272 = layout{fields: []layoutField{
+var layout278 = layout{fields: []layoutField{
 	{name: "timeout_ms", kind: fixed, size: 4},
-	{name: "feature_updates", kind: array, elem: &layout271, memory: 72, compact: true},
+	{name: "feature_updates", kind: array, elem: &layout277, memory: 72, compact: true},
 }, flexible: true, least: 6}
 
-var layout273 = layout{fields: []layoutField{
+var layout279 = layout{fields: []layoutField{
 	{name: "timeout_ms", kind: fixed, size: 4},
-	{name: "feature_updates", kind: array, elem: &layout271, memory: 72, compact: true},
+	{name: "feature_updates", kind: array, elem: &layout277, memory: 72, compact: true},
 	{name: "validate_only", kind: fixed, size: 1},
 }, flexible: true, least: 7}
 
-var layout274 = layout{fields: []layoutField{
+var layout280 = layout{fields: []layoutField{
 	{name: "request_data", kind: blob, compact: true},
 	{name: "request_principal", kind: blob, compact: true, nullable: true},
 	{name: "client_host_address", kind: blob, compact: true},
 }, flexible: true, least: 4}
 
-var layout275 = layout{fields: []layoutField{
+var layout281 = layout{fields: []layoutField{
 	{name: "end_offset", kind: fixed, size: 12},
 }, flexible: true, least: 13}
 
-var layout276 = layout{fields: []layoutField{
+var layout282 = layout{fields: []layoutField{
 	{name: "partition", kind: fixed, size: 8},
-	{name: "snapshot_id", kind: object, elem: &layout275},
+	{name: "snapshot_id", kind: object, elem: &layout281},
+	{name: "position", kind: fixed, size: 8},
+}, flexible: true, tags: []layoutField{
+	{name: "replica_directory_id", tag: 0, kind: forbidden},
+}, least: 30}
+
+var layout283 = layout{fields: []layoutField{
+	{name: "name", kind: text, compact: true},
+	{name: "partitions", kind: array, elem: &layout282, memory: 117, compact: true},
+}, flexible: true, least: 3}
+
+var layout284 = layout{fields: []layoutField{
+	{name: "replica_id", kind: fixed, size: 8},
+	{name: "topics", kind: array, elem: &layout283, memory: 72, compact: true},
+}, flexible: true, tags: []layoutField{
+	{name: "cluster_id", tag: 0, kind: text, compact: true, nullable: true},
+}, least: 10}
+
+var layout285 = layout{fields: []layoutField{
+	{name: "partition", kind: fixed, size: 8},
+	{name: "snapshot_id", kind: object, elem: &layout281},
 	{name: "position", kind: fixed, size: 8},
 }, flexible: true, tags: []layoutField{
 	{name: "replica_directory_id", tag: 0, kind: fixed, size: 16},
 }, least: 30}
 
-var layout277 = layout{fields: []layoutField{
+var layout286 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout276, memory: 117, compact: true},
+	{name: "partitions", kind: array, elem: &layout285, memory: 117, compact: true},
 }, flexible: true, least: 3}
 
-var layout278 = layout{fields: []layoutField{
+var layout287 = layout{fields: []layoutField{
 	{name: "replica_id", kind: fixed, size: 8},
-	{name: "topics", kind: array, elem: &layout277, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout286, memory: 72, compact: true},
 }, flexible: true, tags: []layoutField{
 	{name: "cluster_id", tag: 0, kind: text, compact: true, nullable: true},
 }, least: 10}
 
-var layout279 = layout{fields: []layoutField{
+var layout288 = layout{fields: []layoutField{
 	{name: "include_cluster_authorized_operations", kind: fixed, size: 1},
 }, flexible: true, least: 2}
 
-var layout280 = layout{fields: []layoutField{
+var layout289 = layout{fields: []layoutField{
 	{name: "include_cluster_authorized_operations", kind: fixed, size: 2},
 }, flexible: true, least: 3}
 
-var layout281 = layout{fields: []layoutField{
+var layout290 = layout{fields: []layoutField{
 	{name: "include_cluster_authorized_operations", kind: fixed, size: 3},
 }, flexible: true, least: 4}
 
-var layout282 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout67, memory: 72, compact: true},
+var layout291 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout73, memory: 72, compact: true},
 }, flexible: true, least: 2}
 
-var layout283 = layout{fields: []layoutField{
+var layout292 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "host", kind: text, compact: true},
 	{name: "port", kind: fixed, size: 4},
 }, flexible: true, least: 7}
 
-var layout284 = layout{fields: []layoutField{
+var layout293 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "min_supported_version", kind: fixed, size: 4},
 }, flexible: true, least: 6}
 
-var layout285 = layout{fields: []layoutField{
+var layout294 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 4},
 	{name: "cluster_id", kind: text, compact: true},
 	{name: "incarnation_id", kind: fixed, size: 16},
-	{name: "listeners", kind: array, elem: &layout283, memory: 81, compact: true},
-	{name: "features", kind: array, elem: &layout284, memory: 63, compact: true},
+	{name: "listeners", kind: array, elem: &layout292, memory: 81, compact: true},
+	{name: "features", kind: array, elem: &layout293, memory: 63, compact: true},
 	{name: "rack", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 25}
 
-var layout286 = layout{fields: []layoutField{
+var layout295 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 4},
 	{name: "cluster_id", kind: text, compact: true},
 	{name: "incarnation_id", kind: fixed, size: 16},
-	{name: "listeners", kind: array, elem: &layout283, memory: 81, compact: true},
-	{name: "features", kind: array, elem: &layout284, memory: 63, compact: true},
+	{name: "listeners", kind: array, elem: &layout292, memory: 81, compact: true},
+	{name: "features", kind: array, elem: &layout293, memory: 63, compact: true},
 	{name: "rack", kind: text, compact: true, nullable: true},
 	{name: "is_migrating_zk_broker", kind: fixed, size: 1},
 }, flexible: true, least: 26}
 
-var layout287 = layout{size: 16, least: 16}
+var layout296 = layout{size: 16, least: 16}
 
-var layout288 = layout{fields: []layoutField{
+var layout297 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 4},
 	{name: "cluster_id", kind: text, compact: true},
 	{name: "incarnation_id", kind: fixed, size: 16},
-	{name: "listeners", kind: array, elem: &layout283, memory: 81, compact: true},
-	{name: "features", kind: array, elem: &layout284, memory: 63, compact: true},
+	{name: "listeners", kind: array, elem: &layout292, memory: 81, compact: true},
+	{name: "features", kind: array, elem: &layout293, memory: 63, compact: true},
 	{name: "rack", kind: text, compact: true, nullable: true},
 	{name: "is_migrating_zk_broker", kind: fixed, size: 1},
-	{name: "log_dirs", kind: array, elem: &layout287, memory: 18, compact: true},
+	{name: "log_dirs", kind: array, elem: &layout296, memory: 18, compact: true},
 }, flexible: true, least: 27}
 
-var layout289 = layout{fields: []layoutField{
+var layout298 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 4},
 	{name: "cluster_id", kind: text, compact: true},
 	{name: "incarnation_id", kind: fixed, size: 16},
-	{name: "listeners", kind: array, elem: &layout283, memory: 81, compact: true},
-	{name: "features", kind: array, elem: &layout284, memory: 63, compact: true},
+	{name: "listeners", kind: array, elem: &layout292, memory: 81, compact: true},
+	{name: "features", kind: array, elem: &layout293, memory: 63, compact: true},
 	{name: "rack", kind: text, compact: true, nullable: true},
 	{name: "is_migrating_zk_broker", kind: fixed, size: 1},
-	{name: "log_dirs", kind: array, elem: &layout287, memory: 18, compact: true},
+	{name: "log_dirs", kind: array, elem: &layout296, memory: 18, compact: true},
 	{name: "previous_broker_epoch", kind: fixed, size: 8},
 }, flexible: true, least: 35}
 
-var layout290 = layout{fields: []layoutField{
+var layout299 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 22},
 }, flexible: true, tags: []layoutField{
-	{name: "offline_log_dirs", tag: 0, kind: array, elem: &layout287, memory: 18, compact: true},
-	{name: "cordoned_log_dirs", tag: 1, kind: array, elem: &layout287, memory: 18, compact: true, nullable: true},
+	{name: "offline_log_dirs", tag: 0, kind: forbidden},
+	{name: "cordoned_log_dirs", tag: 1, kind: forbidden},
 }, least: 23}
 
-var layout291 = layout{fields: []layoutField{
+var layout300 = layout{fields: []layoutField{
+	{name: "broker_id", kind: fixed, size: 22},
+}, flexible: true, tags: []layoutField{
+	{name: "offline_log_dirs", tag: 0, kind: array, elem: &layout296, memory: 18, compact: true},
+	{name: "cordoned_log_dirs", tag: 1, kind: forbidden},
+}, least: 23}
+
+var layout301 = layout{fields: []layoutField{
+	{name: "broker_id", kind: fixed, size: 22},
+}, flexible: true, tags: []layoutField{
+	{name: "offline_log_dirs", tag: 0, kind: array, elem: &layout296, memory: 18, compact: true},
+	{name: "cordoned_log_dirs", tag: 1, kind: array, elem: &layout296, memory: 18, compact: true, nullable: true},
+}, least: 23}
+
+var layout302 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 4},
 }, flexible: true, least: 5}
 
-var layout292 = layout{fields: []layoutField{
-	{name: "transactional_ids", kind: array, elem: &layout80, memory: 18, compact: true},
+var layout303 = layout{fields: []layoutField{
+	{name: "transactional_ids", kind: array, elem: &layout86, memory: 18, compact: true},
 }, flexible: true, least: 2}
 
-var layout293 = layout{size: 8, least: 8}
+var layout304 = layout{size: 8, least: 8}
 
-var layout294 = layout{fields: []layoutField{
-	{name: "state_filters", kind: array, elem: &layout80, memory: 18, compact: true},
-	{name: "producer_id_filters", kind: array, elem: &layout293, memory: 9, compact: true},
+var layout305 = layout{fields: []layoutField{
+	{name: "state_filters", kind: array, elem: &layout86, memory: 18, compact: true},
+	{name: "producer_id_filters", kind: array, elem: &layout304, memory: 9, compact: true},
 }, flexible: true, least: 3}
 
-var layout295 = layout{fields: []layoutField{
-	{name: "state_filters", kind: array, elem: &layout80, memory: 18, compact: true},
-	{name: "producer_id_filters", kind: array, elem: &layout293, memory: 9, compact: true},
+var layout306 = layout{fields: []layoutField{
+	{name: "state_filters", kind: array, elem: &layout86, memory: 18, compact: true},
+	{name: "producer_id_filters", kind: array, elem: &layout304, memory: 9, compact: true},
 	{name: "duration_filter", kind: fixed, size: 8},
 }, flexible: true, least: 11}
 
-var layout296 = layout{fields: []layoutField{
-	{name: "state_filters", kind: array, elem: &layout80, memory: 18, compact: true},
-	{name: "producer_id_filters", kind: array, elem: &layout293, memory: 9, compact: true},
+var layout307 = layout{fields: []layoutField{
+	{name: "state_filters", kind: array, elem: &layout86, memory: 18, compact: true},
+	{name: "producer_id_filters", kind: array, elem: &layout304, memory: 9, compact: true},
 	{name: "duration_filter", kind: fixed, size: 8},
 	{name: "transactional_id_pattern", kind: text, compact: true, nullable: true},
 }, flexible: true, least: 12}
 
-var layout297 = layout{fields: []layoutField{
+var layout308 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "member_id", kind: text, compact: true},
 	{name: "member_epoch", kind: fixed, size: 4},
 	{name: "instance_id", kind: text, compact: true, nullable: true},
 	{name: "rack_id", kind: text, compact: true, nullable: true},
 	{name: "rebalance_timeout_ms", kind: fixed, size: 4},
-	{name: "subscribed_topic_names", kind: array, elem: &layout80, memory: 18, compact: true, nullable: true},
+	{name: "subscribed_topic_names", kind: array, elem: &layout86, memory: 18, compact: true, nullable: true},
 	{name: "server_assignor", kind: text, compact: true, nullable: true},
-	{name: "topic_partitions", kind: array, elem: &layout27, memory: 72, compact: true, nullable: true},
+	{name: "topic_partitions", kind: array, elem: &layout26, memory: 72, compact: true, nullable: true},
 }, flexible: true, least: 16}
 
-var layout298 = layout{fields: []layoutField{
+var layout309 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "member_id", kind: text, compact: true},
 	{name: "member_epoch", kind: fixed, size: 4},
 	{name: "instance_id", kind: text, compact: true, nullable: true},
 	{name: "rack_id", kind: text, compact: true, nullable: true},
 	{name: "rebalance_timeout_ms", kind: fixed, size: 4},
-	{name: "subscribed_topic_names", kind: array, elem: &layout80, memory: 18, compact: true, nullable: true},
+	{name: "subscribed_topic_names", kind: array, elem: &layout86, memory: 18, compact: true, nullable: true},
 	{name: "subscribed_topic_regex", kind: text, compact: true, nullable: true},
 	{name: "server_assignor", kind: text, compact: true, nullable: true},
-	{name: "topic_partitions", kind: array, elem: &layout27, memory: 72, compact: true, nullable: true},
+	{name: "topic_partitions", kind: array, elem: &layout26, memory: 72, compact: true, nullable: true},
 }, flexible: true, least: 17}
 
-var layout299 = layout{fields: []layoutField{
-	{name: "group_ids", kind: array, elem: &layout80, memory: 18, compact: true},
+var layout310 = layout{fields: []layoutField{
+	{name: "group_ids", kind: array, elem: &layout86, memory: 18, compact: true},
 	{name: "include_authorized_operations", kind: fixed, size: 1},
 }, flexible: true, least: 3}
 
-var layout300 = layout{fields: []layoutField{
+var layout311 = layout{fields: []layoutField{
 	{name: "controller_id", kind: fixed, size: 21},
-	{name: "listeners", kind: array, elem: &layout283, memory: 81, compact: true},
-	{name: "features", kind: array, elem: &layout284, memory: 63, compact: true},
+	{name: "listeners", kind: array, elem: &layout292, memory: 81, compact: true},
+	{name: "features", kind: array, elem: &layout293, memory: 63, compact: true},
 }, flexible: true, least: 24}
 
-var layout301 = layout{fields: []layoutField{
+var layout312 = layout{fields: []layoutField{
 	{name: "client_instance_id", kind: fixed, size: 16},
 }, flexible: true, least: 17}
 
-var layout302 = layout{fields: []layoutField{
+var layout313 = layout{fields: []layoutField{
 	{name: "client_instance_id", kind: fixed, size: 22},
 	{name: "metrics", kind: blob, compact: true},
 }, flexible: true, least: 24}
 
-var layout303 = layout{fields: []layoutField{
+var layout314 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout261, memory: 36, compact: true},
+	{name: "partitions", kind: array, elem: &layout267, memory: 36, compact: true},
 }, flexible: true, least: 18}
 
-var layout304 = layout{fields: []layoutField{
+var layout315 = layout{fields: []layoutField{
 	{name: "id", kind: fixed, size: 16},
-	{name: "topics", kind: array, elem: &layout303, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout314, memory: 72, compact: true},
 }, flexible: true, least: 18}
 
-var layout305 = layout{fields: []layoutField{
+var layout316 = layout{fields: []layoutField{
 	{name: "broker_id", kind: fixed, size: 12},
-	{name: "directories", kind: array, elem: &layout304, memory: 72, compact: true},
+	{name: "directories", kind: array, elem: &layout315, memory: 72, compact: true},
 }, flexible: true, least: 14}
 
-var layout306 = layout{size: 1, least: 1}
+var layout317 = layout{size: 1, least: 1}
 
-var layout307 = layout{fields: []layoutField{
-	{name: "resource_types", kind: array, elem: &layout306, memory: 2, compact: true},
+var layout318 = layout{fields: []layoutField{
+	{name: "resource_types", kind: array, elem: &layout317, memory: 2, compact: true},
 }, flexible: true, least: 2}
 
-var layout308 = layout{fields: []layoutField{
+var layout319 = layout{fields: []layoutField{
 	{name: "topic_name", kind: text, compact: true},
 	{name: "partition_index", kind: fixed, size: 4},
 }, flexible: true, least: 6}
 
-var layout309 = layout{fields: []layoutField{
-	{name: "topics", kind: array, elem: &layout46, memory: 45, compact: true},
+var layout320 = layout{fields: []layoutField{
+	{name: "topics", kind: array, elem: &layout52, memory: 45, compact: true},
 	{name: "response_partition_limit", kind: fixed, size: 4},
-	{name: "cursor", kind: object, elem: &layout308, memory: 54, nullable: true},
+	{name: "cursor", kind: object, elem: &layout319, memory: 54, nullable: true},
 }, flexible: true, least: 7}
 
-var layout310 = layout{fields: []layoutField{
+var layout321 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "member_id", kind: text, compact: true},
 	{name: "member_epoch", kind: fixed, size: 4},
 	{name: "rack_id", kind: text, compact: true, nullable: true},
-	{name: "subscribed_topic_names", kind: array, elem: &layout80, memory: 18, compact: true, nullable: true},
+	{name: "subscribed_topic_names", kind: array, elem: &layout86, memory: 18, compact: true, nullable: true},
 }, flexible: true, least: 9}
 
-var layout311 = layout{fields: []layoutField{
+var layout322 = layout{fields: []layoutField{
 	{name: "first_offset", kind: fixed, size: 16},
-	{name: "acknowledge_types", kind: array, elem: &layout306, memory: 2, compact: true},
+	{name: "acknowledge_types", kind: array, elem: &layout317, memory: 2, compact: true},
 }, flexible: true, least: 18}
 
-var layout312 = layout{fields: []layoutField{
+var layout323 = layout{fields: []layoutField{
 	{name: "partition_index", kind: fixed, size: 4},
-	{name: "acknowledgement_batches", kind: array, elem: &layout311, memory: 72, compact: true},
+	{name: "acknowledgement_batches", kind: array, elem: &layout322, memory: 72, compact: true},
 }, flexible: true, least: 6}
 
-var layout313 = layout{fields: []layoutField{
+var layout324 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout312, memory: 63, compact: true},
+	{name: "partitions", kind: array, elem: &layout323, memory: 63, compact: true},
 }, flexible: true, least: 18}
 
-var layout314 = layout{fields: []layoutField{
+var layout325 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true, nullable: true},
 	{name: "member_id", kind: text, compact: true, nullable: true},
 	{name: "share_session_epoch", kind: fixed, size: 24},
-	{name: "topics", kind: array, elem: &layout313, memory: 72, compact: true},
-	{name: "forgotten_topics_data", kind: array, elem: &layout27, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout324, memory: 72, compact: true},
+	{name: "forgotten_topics_data", kind: array, elem: &layout26, memory: 72, compact: true},
 }, flexible: true, least: 29}
 
-var layout315 = layout{fields: []layoutField{
+var layout326 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true, nullable: true},
 	{name: "member_id", kind: text, compact: true, nullable: true},
 	{name: "share_session_epoch", kind: fixed, size: 26},
-	{name: "topics", kind: array, elem: &layout313, memory: 72, compact: true},
-	{name: "forgotten_topics_data", kind: array, elem: &layout27, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout324, memory: 72, compact: true},
+	{name: "forgotten_topics_data", kind: array, elem: &layout26, memory: 72, compact: true},
 }, flexible: true, least: 31}
 
-var layout316 = layout{fields: []layoutField{
+var layout327 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true, nullable: true},
 	{name: "member_id", kind: text, compact: true, nullable: true},
 	{name: "share_session_epoch", kind: fixed, size: 4},
-	{name: "topics", kind: array, elem: &layout313, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout324, memory: 72, compact: true},
 }, flexible: true, least: 8}
 
-var layout317 = layout{fields: []layoutField{
+var layout328 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true, nullable: true},
 	{name: "member_id", kind: text, compact: true, nullable: true},
 	{name: "share_session_epoch", kind: fixed, size: 5},
-	{name: "topics", kind: array, elem: &layout313, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout324, memory: 72, compact: true},
 }, flexible: true, least: 9}
 
-var layout318 = layout{fields: []layoutField{
+var layout329 = layout{fields: []layoutField{
 	{name: "cluster_id", kind: text, compact: true, nullable: true},
 	{name: "timeout_ms", kind: fixed, size: 24},
-	{name: "listeners", kind: array, elem: &layout252, memory: 72, compact: true},
+	{name: "listeners", kind: array, elem: &layout258, memory: 72, compact: true},
 }, flexible: true, least: 27}
 
-var layout319 = layout{fields: []layoutField{
+var layout330 = layout{fields: []layoutField{
 	{name: "cluster_id", kind: text, compact: true, nullable: true},
 	{name: "timeout_ms", kind: fixed, size: 24},
-	{name: "listeners", kind: array, elem: &layout252, memory: 72, compact: true},
+	{name: "listeners", kind: array, elem: &layout258, memory: 72, compact: true},
 	{name: "ack_when_committed", kind: fixed, size: 1},
 }, flexible: true, least: 28}
 
-var layout320 = layout{fields: []layoutField{
+var layout331 = layout{fields: []layoutField{
 	{name: "cluster_id", kind: text, compact: true, nullable: true},
 	{name: "voter_id", kind: fixed, size: 20},
 }, flexible: true, least: 22}
 
-var layout321 = layout{fields: []layoutField{
+var layout332 = layout{fields: []layoutField{
 	{name: "min_supported_version", kind: fixed, size: 4},
 }, flexible: true, least: 5}
 
-var layout322 = layout{fields: []layoutField{
+var layout333 = layout{fields: []layoutField{
 	{name: "cluster_id", kind: text, compact: true, nullable: true},
 	{name: "current_leader_epoch", kind: fixed, size: 24},
-	{name: "listeners", kind: array, elem: &layout252, memory: 72, compact: true},
-	{name: "kraft_version_feature", kind: object, elem: &layout321},
+	{name: "listeners", kind: array, elem: &layout258, memory: 72, compact: true},
+	{name: "kraft_version_feature", kind: object, elem: &layout332},
 }, flexible: true, least: 32}
 
-var layout323 = layout{fields: []layoutField{
+var layout334 = layout{fields: []layoutField{
 	{name: "partition", kind: fixed, size: 16},
 }, flexible: true, least: 17}
 
-var layout324 = layout{fields: []layoutField{
+var layout335 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout323, memory: 54, compact: true},
+	{name: "partitions", kind: array, elem: &layout334, memory: 54, compact: true},
 }, flexible: true, least: 18}
 
-var layout325 = layout{fields: []layoutField{
+var layout336 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout324, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout335, memory: 72, compact: true},
 }, flexible: true, least: 3}
 
-var layout326 = layout{fields: []layoutField{
+var layout337 = layout{fields: []layoutField{
 	{name: "partition", kind: fixed, size: 8},
 }, flexible: true, least: 9}
 
-var layout327 = layout{fields: []layoutField{
+var layout338 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout326, memory: 45, compact: true},
+	{name: "partitions", kind: array, elem: &layout337, memory: 45, compact: true},
 }, flexible: true, least: 18}
 
-var layout328 = layout{fields: []layoutField{
+var layout339 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout327, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout338, memory: 72, compact: true},
 }, flexible: true, least: 3}
 
-var layout329 = layout{fields: []layoutField{
+var layout340 = layout{fields: []layoutField{
 	{name: "first_offset", kind: fixed, size: 19},
 }, flexible: true, least: 20}
 
-var layout330 = layout{fields: []layoutField{
+var layout341 = layout{fields: []layoutField{
 	{name: "partition", kind: fixed, size: 20},
-	{name: "state_batches", kind: array, elem: &layout329, memory: 63, compact: true},
+	{name: "state_batches", kind: array, elem: &layout340, memory: 63, compact: true},
 }, flexible: true, least: 22}
 
-var layout331 = layout{fields: []layoutField{
+var layout342 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout330, memory: 99, compact: true},
+	{name: "partitions", kind: array, elem: &layout341, memory: 99, compact: true},
 }, flexible: true, least: 18}
 
-var layout332 = layout{fields: []layoutField{
+var layout343 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout331, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout342, memory: 72, compact: true},
 }, flexible: true, least: 3}
 
-var layout333 = layout{fields: []layoutField{
+var layout344 = layout{fields: []layoutField{
 	{name: "partition", kind: fixed, size: 24},
-	{name: "state_batches", kind: array, elem: &layout329, memory: 63, compact: true},
+	{name: "state_batches", kind: array, elem: &layout340, memory: 63, compact: true},
 }, flexible: true, least: 26}
 
-var layout334 = layout{fields: []layoutField{
+var layout345 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout333, memory: 99, compact: true},
+	{name: "partitions", kind: array, elem: &layout344, memory: 99, compact: true},
 }, flexible: true, least: 18}
 
-var layout335 = layout{fields: []layoutField{
+var layout346 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout334, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout345, memory: 72, compact: true},
 }, flexible: true, least: 3}
 
-var layout336 = layout{fields: []layoutField{
+var layout347 = layout{fields: []layoutField{
 	{name: "partition", kind: fixed, size: 4},
 }, flexible: true, least: 5}
 
-var layout337 = layout{fields: []layoutField{
+var layout348 = layout{fields: []layoutField{
 	{name: "topic_id", kind: fixed, size: 16},
-	{name: "partitions", kind: array, elem: &layout336, memory: 36, compact: true},
+	{name: "partitions", kind: array, elem: &layout347, memory: 36, compact: true},
 }, flexible: true, least: 18}
 
-var layout338 = layout{fields: []layoutField{
+var layout349 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout337, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout348, memory: 72, compact: true},
 }, flexible: true, least: 3}
 
-var layout339 = layout{fields: []layoutField{
+var layout350 = layout{fields: []layoutField{
 	{name: "key", kind: text, compact: true},
 	{name: "value", kind: text, compact: true},
 }, flexible: true, least: 3}
 
-var layout340 = layout{fields: []layoutField{
+var layout351 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "partitions", kind: fixed, size: 6},
-	{name: "topic_configs", kind: array, elem: &layout339, memory: 63, compact: true},
+	{name: "topic_configs", kind: array, elem: &layout350, memory: 63, compact: true},
 }, flexible: true, least: 9}
 
-var layout341 = layout{size: 2, least: 2}
+var layout352 = layout{size: 2, least: 2}
 
-var layout342 = layout{fields: []layoutField{
-	{name: "source_topics", kind: array, elem: &layout341, memory: 3, compact: true},
-	{name: "source_topic_regex", kind: array, elem: &layout341, memory: 3, compact: true},
-	{name: "repartition_source_topics", kind: array, elem: &layout341, memory: 3, compact: true},
+var layout353 = layout{fields: []layoutField{
+	{name: "source_topics", kind: array, elem: &layout352, memory: 3, compact: true},
+	{name: "source_topic_regex", kind: array, elem: &layout352, memory: 3, compact: true},
+	{name: "repartition_source_topics", kind: array, elem: &layout352, memory: 3, compact: true},
 }, flexible: true, least: 4}
 
-var layout343 = layout{fields: []layoutField{
+var layout354 = layout{fields: []layoutField{
 	{name: "subtopology_id", kind: text, compact: true},
-	{name: "source_topics", kind: array, elem: &layout80, memory: 18, compact: true},
-	{name: "source_topic_regex", kind: array, elem: &layout80, memory: 18, compact: true},
-	{name: "state_changelog_topics", kind: array, elem: &layout340, memory: 90, compact: true},
-	{name: "repartition_sink_topics", kind: array, elem: &layout80, memory: 18, compact: true},
-	{name: "repartition_source_topics", kind: array, elem: &layout340, memory: 90, compact: true},
-	{name: "copartition_groups", kind: array, elem: &layout342, memory: 108, compact: true},
+	{name: "source_topics", kind: array, elem: &layout86, memory: 18, compact: true},
+	{name: "source_topic_regex", kind: array, elem: &layout86, memory: 18, compact: true},
+	{name: "state_changelog_topics", kind: array, elem: &layout351, memory: 90, compact: true},
+	{name: "repartition_sink_topics", kind: array, elem: &layout86, memory: 18, compact: true},
+	{name: "repartition_source_topics", kind: array, elem: &layout351, memory: 90, compact: true},
+	{name: "copartition_groups", kind: array, elem: &layout353, memory: 108, compact: true},
 }, flexible: true, least: 8}
 
-var layout344 = layout{fields: []layoutField{
+var layout355 = layout{fields: []layoutField{
 	{name: "epoch", kind: fixed, size: 4},
-	{name: "subtopologies", kind: array, elem: &layout343, memory: 207, compact: true},
+	{name: "subtopologies", kind: array, elem: &layout354, memory: 207, compact: true},
 }, flexible: true, least: 6}
 
-var layout345 = layout{fields: []layoutField{
+var layout356 = layout{fields: []layoutField{
 	{name: "subtopology_id", kind: text, compact: true},
 	{name: "partitions", kind: array, elem: &layout14, memory: 5, compact: true},
 }, flexible: true, least: 3}
 
-var layout346 = layout{fields: []layoutField{
+var layout357 = layout{fields: []layoutField{
 	{name: "host", kind: text, compact: true},
 	{name: "port", kind: fixed, size: 2},
 }, flexible: true, least: 4}
 
-var layout347 = layout{fields: []layoutField{
+var layout358 = layout{fields: []layoutField{
 	{name: "subtopology_id", kind: text, compact: true},
 	{name: "partition", kind: fixed, size: 12},
 }, flexible: true, least: 14}
 
-var layout348 = layout{fields: []layoutField{
+var layout359 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "member_id", kind: text, compact: true},
 	{name: "member_epoch", kind: fixed, size: 8},
 	{name: "instance_id", kind: text, compact: true, nullable: true},
 	{name: "rack_id", kind: text, compact: true, nullable: true},
 	{name: "rebalance_timeout_ms", kind: fixed, size: 4},
-	{name: "topology", kind: object, elem: &layout344, memory: 63, nullable: true},
-	{name: "active_tasks", kind: array, elem: &layout345, memory: 72, compact: true, nullable: true},
-	{name: "standby_tasks", kind: array, elem: &layout345, memory: 72, compact: true, nullable: true},
-	{name: "warmup_tasks", kind: array, elem: &layout345, memory: 72, compact: true, nullable: true},
+	{name: "topology", kind: object, elem: &layout355, memory: 63, nullable: true},
+	{name: "active_tasks", kind: array, elem: &layout356, memory: 72, compact: true, nullable: true},
+	{name: "standby_tasks", kind: array, elem: &layout356, memory: 72, compact: true, nullable: true},
+	{name: "warmup_tasks", kind: array, elem: &layout356, memory: 72, compact: true, nullable: true},
 	{name: "process_id", kind: text, compact: true, nullable: true},
-	{name: "user_endpoint", kind: object, elem: &layout346, memory: 54, nullable: true},
-	{name: "client_tags", kind: array, elem: &layout339, memory: 63, compact: true, nullable: true},
-	{name: "task_offsets", kind: array, elem: &layout347, memory: 63, compact: true, nullable: true},
-	{name: "task_end_offsets", kind: array, elem: &layout347, memory: 63, compact: true, nullable: true},
+	{name: "user_endpoint", kind: object, elem: &layout357, memory: 54, nullable: true},
+	{name: "client_tags", kind: array, elem: &layout350, memory: 63, compact: true, nullable: true},
+	{name: "task_offsets", kind: array, elem: &layout358, memory: 63, compact: true, nullable: true},
+	{name: "task_end_offsets", kind: array, elem: &layout358, memory: 63, compact: true, nullable: true},
 	{name: "shutdown_application", kind: fixed, size: 1},
 }, flexible: true, least: 27}
 
-var layout349 = layout{fields: []layoutField{
-	{name: "group_ids", kind: array, elem: &layout80, memory: 18, compact: true},
+var layout360 = layout{fields: []layoutField{
+	{name: "group_ids", kind: array, elem: &layout86, memory: 18, compact: true},
 	{name: "include_authorized_operations", kind: fixed, size: 2},
 }, flexible: true, least: 4}
 
-var layout350 = layout{fields: []layoutField{
+var layout361 = layout{fields: []layoutField{
 	{name: "topic_name", kind: text, compact: true},
 	{name: "partitions", kind: array, elem: &layout14, memory: 5, compact: true},
 }, flexible: true, least: 3}
 
-var layout351 = layout{fields: []layoutField{
+var layout362 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout350, memory: 72, compact: true, nullable: true},
+	{name: "topics", kind: array, elem: &layout361, memory: 72, compact: true, nullable: true},
 }, flexible: true, least: 3}
 
-var layout352 = layout{fields: []layoutField{
-	{name: "groups", kind: array, elem: &layout351, memory: 72, compact: true},
+var layout363 = layout{fields: []layoutField{
+	{name: "groups", kind: array, elem: &layout362, memory: 72, compact: true},
 }, flexible: true, least: 2}
 
-var layout353 = layout{fields: []layoutField{
+var layout364 = layout{fields: []layoutField{
 	{name: "topic_name", kind: text, compact: true},
-	{name: "partitions", kind: array, elem: &layout130, memory: 45, compact: true},
+	{name: "partitions", kind: array, elem: &layout136, memory: 45, compact: true},
 }, flexible: true, least: 3}
 
-var layout354 = layout{fields: []layoutField{
+var layout365 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout353, memory: 72, compact: true},
+	{name: "topics", kind: array, elem: &layout364, memory: 72, compact: true},
 }, flexible: true, least: 3}
 
-var layout355 = layout{fields: []layoutField{
+var layout366 = layout{fields: []layoutField{
 	{name: "topic_name", kind: text, compact: true},
 }, flexible: true, least: 2}
 
-var layout356 = layout{fields: []layoutField{
+var layout367 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
-	{name: "topics", kind: array, elem: &layout355, memory: 45, compact: true},
+	{name: "topics", kind: array, elem: &layout366, memory: 45, compact: true},
 }, flexible: true, least: 3}
 
-var layout357 = layout{fields: []layoutField{
+var layout368 = layout{fields: []layoutField{
 	{name: "name", kind: text, compact: true},
 	{name: "node_type", kind: fixed, size: 1},
-	{name: "source_topics", kind: array, elem: &layout80, memory: 18, compact: true},
+	{name: "source_topics", kind: array, elem: &layout86, memory: 18, compact: true},
 	{name: "sink_topic", kind: text, compact: true, nullable: true},
-	{name: "stores", kind: array, elem: &layout80, memory: 18, compact: true},
-	{name: "successors", kind: array, elem: &layout80, memory: 18, compact: true},
+	{name: "stores", kind: array, elem: &layout86, memory: 18, compact: true},
+	{name: "successors", kind: array, elem: &layout86, memory: 18, compact: true},
 }, flexible: true, least: 7}
 
-var layout358 = layout{fields: []layoutField{
+var layout369 = layout{fields: []layoutField{
 	{name: "subtopology_id", kind: text, compact: true},
-	{name: "nodes", kind: array, elem: &layout357, memory: 153, compact: true},
+	{name: "nodes", kind: array, elem: &layout368, memory: 153, compact: true},
 }, flexible: true, least: 3}
 
-var layout359 = layout{fields: []layoutField{
-	{name: "source", kind: object, elem: &layout357},
-	{name: "processor", kind: object, elem: &layout357},
+var layout370 = layout{fields: []layoutField{
+	{name: "source", kind: object, elem: &layout368},
+	{name: "processor", kind: object, elem: &layout368},
 }, flexible: true, least: 15}
 
-var layout360 = layout{fields: []layoutField{
-	{name: "subtopologies", kind: array, elem: &layout358, memory: 72, compact: true},
-	{name: "global_stores", kind: array, elem: &layout359, memory: 333, compact: true},
+var layout371 = layout{fields: []layoutField{
+	{name: "subtopologies", kind: array, elem: &layout369, memory: 72, compact: true},
+	{name: "global_stores", kind: array, elem: &layout370, memory: 333, compact: true},
 }, flexible: true, least: 3}
 
-var layout361 = layout{fields: []layoutField{
+var layout372 = layout{fields: []layoutField{
 	{name: "group_id", kind: text, compact: true},
 	{name: "member_id", kind: text, compact: true},
 	{name: "topology_epoch", kind: fixed, size: 4},
-	{name: "topology_description", kind: object, elem: &layout360},
+	{name: "topology_description", kind: object, elem: &layout371},
 }, flexible: true, least: 10}
 
-var layout362 = layout{fields: []layoutField{
+var layout373 = layout{fields: []layoutField{
 	{name: "controller_id", kind: fixed, size: 4},
 }, flexible: true, least: 5}

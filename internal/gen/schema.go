@@ -17,7 +17,7 @@ type tables struct {
 // place is what is known of one struct over all versions of a request.
 type place struct {
 	goSizes  map[string]int // by field, for the size of kmsg's struct, which has the fields of all versions
-	tags     map[int]field  // kmsg reads a tag wherever it knows it, also before Kafka's first version of it
+	tags     map[int]field  // Kafka refuses a tag before its first version; kmsg reads it there
 	flexible bool
 }
 
@@ -143,6 +143,10 @@ func (t *tables) layout(path string, l *layout) (string, error) {
 		p := t.paths[path]
 		var tags []string
 		for _, n := range slices.Sorted(maps.Keys(p.tags)) {
+			if !slices.ContainsFunc(l.tags, func(f field) bool { return f.tag == n }) {
+				tags = append(tags, fmt.Sprintf("{name: %q, tag: %d, kind: forbidden}", p.tags[n].name, n))
+				continue
+			}
 			text, err := t.field(path, p.tags[n])
 			if err != nil {
 				return "", err
