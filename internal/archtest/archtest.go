@@ -233,13 +233,15 @@ func (l Layers) Violations(sources []Source) []string {
 }
 
 // outside names who may import a foreign module, outside tests: a library stays behind one door.
-var outside = map[string][]string{
-	"go.etcd.io/raft/v3":                 {"controller"},
-	"github.com/prometheus/":             {"broker"},
-	"github.com/spf13/cobra":             {"cmd/minikafka"},
-	"github.com/twmb/franz-go/pkg/kgo":   {"web", "cmd/minikafka"},
-	"github.com/twmb/franz-go/pkg/kadm":  {"web", "cmd/minikafka"},
-	"github.com/twmb/franz-go/pkg/kfake": {},
+func outside() map[string][]string {
+	return map[string][]string{
+		"go.etcd.io/raft/v3":                 {"controller"},
+		"github.com/prometheus/":             {"broker"},
+		"github.com/spf13/cobra":             {"cmd/minikafka"},
+		"github.com/twmb/franz-go/pkg/kgo":   {"web", "cmd/minikafka"},
+		"github.com/twmb/franz-go/pkg/kadm":  {"web", "cmd/minikafka"},
+		"github.com/twmb/franz-go/pkg/kfake": {},
+	}
 }
 
 // ForeignViolations lists foreign imports in packages that may not have them.
@@ -250,7 +252,7 @@ func ForeignViolations(sources []Source) []string {
 			continue
 		}
 		for _, path := range s.Imports() {
-			for prefix, may := range outside {
+			for prefix, may := range outside() {
 				if strings.HasPrefix(path, prefix) && !slices.Contains(may, s.Package) {
 					broken = append(broken, fmt.Sprintf("%s: %s may not import %s", s.Path, s.Package, path))
 				}
