@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -232,4 +233,22 @@ func TestBrokerRegistrationChangeIsWrittenInTheLowestVersionThatCanSayIt(t *test
 	}
 	require.EqualValues(t, 2, VersionFor(&PartitionChangeRecord{}))
 	require.EqualValues(t, 4, VersionFor(&RegisterBrokerRecord{}))
+}
+
+// The same for control records: key and value, as Kafka's own classes read and wrote them.
+func TestKafkasOwnControlRecordsAreReadAndWrittenToTheLetter(t *testing.T) {
+	text, err := os.ReadFile("testdata/kafka-4.4.0-control.txt")
+	require.NoError(t, err)
+	seen := map[int16]int{}
+	for line := range strings.Lines(string(text)) {
+		var key, value []byte
+		_, err := fmt.Sscanf(line, "%x %x", &key, &value)
+		require.NoError(t, err)
+		rec, version, err := DecodeControl(key, value)
+		require.NoError(t, err)
+		require.Equal(t, key, AppendControlKey(nil, rec.ControlType()))
+		require.Equal(t, value, AppendControl(nil, rec, version))
+		seen[rec.ControlType()]++
+	}
+	require.Equal(t, map[int16]int{ControlLeaderChange: 2, ControlSnapshotHeader: 1, ControlSnapshotFooter: 1, ControlKRaftVersion: 1, ControlKRaftVoters: 1}, seen)
 }
