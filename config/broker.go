@@ -1,7 +1,5 @@
 package config
 
-import "time"
-
 // The node and its roles.
 var (
 	NodeID = number("node.id", 0, "The node's id in the cluster.", mustBeSet, atLeast(0))
@@ -76,25 +74,4 @@ var (
 		"Bytes of the metadata log after which a snapshot is taken.", atLeast(1))
 	MetadataLogSegmentBytes = size("metadata.log.segment.bytes", 1<<30, "Size at which a segment of the metadata log is closed.",
 		atLeast(8<<20))
-)
-
-// Internal topics, groups and transactions.
-var (
-	OffsetsTopicNumPartitions     = number("offsets.topic.num.partitions", 50, "Partitions of __consumer_offsets.", atLeast(1))
-	OffsetsTopicReplicationFactor = short("offsets.topic.replication.factor", 3, "Replicas of __consumer_offsets.", atLeast(1))
-	OffsetsTopicSegmentBytes      = size("offsets.topic.segment.bytes", 104857600, "Segment size of __consumer_offsets.", atLeast(1))
-	OffsetsRetentionMinutes       = millis("offsets.retention.minutes", 10080,
-		"How long the offsets of an empty group are kept, in minutes.", asInt, in(time.Minute), atLeast(1))
-	GroupInitialRebalanceDelayMs = millis("group.initial.rebalance.delay.ms", 3000,
-		"How long a new group waits for more members.", asInt)
-	TransactionStateLogNumPartitions = number("transaction.state.log.num.partitions", 50,
-		"Partitions of __transaction_state.", atLeast(1))
-	TransactionStateLogReplicationFactor = short("transaction.state.log.replication.factor", 3,
-		"Replicas of __transaction_state.", atLeast(1))
-	TransactionStateLogMinISR = number("transaction.state.log.min.isr", 2,
-		"min.insync.replicas of __transaction_state.", atLeast(1))
-	TransactionStateLogSegmentBytes = size("transaction.state.log.segment.bytes", 104857600,
-		"Segment size of __transaction_state.", atLeast(1))
-	TransactionMaxTimeoutMs = millis("transaction.max.timeout.ms", 900000,
-		"Longest timeout that a transactional producer may ask for.", asInt, atLeast(1))
 )

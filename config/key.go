@@ -137,10 +137,6 @@ func boolean(name string, def bool, doc string, opts ...option) Key[bool] {
 	return Key[bool]{declare(&Row{Name: name, Type: Boolean, def: strconv.FormatBool(def), Doc: doc}, opts)}
 }
 
-func short(name string, def int16, doc string, opts ...option) Key[int16] {
-	return Key[int16]{declare(&Row{Name: name, Type: Short, def: strconv.Itoa(int(def)), Doc: doc}, opts)}
-}
-
 func number(name string, def int32, doc string, opts ...option) Key[int32] {
 	return Key[int32]{declare(&Row{Name: name, Type: Int, def: strconv.Itoa(int(def)), Doc: doc}, opts)}
 }

@@ -101,8 +101,11 @@ func TestDevServerIsOneNodeOnLoopback(t *testing.T) {
 	require.Equal(t, []Listener{{
 		Name: "PLAINTEXT", Host: "127.0.0.1", Port: 9092, Advertised: true, AdvertisedHost: "localhost", AdvertisedPort: 9092,
 	}}, ls)
-	require.EqualValues(t, 1, Get(v, OffsetsTopicReplicationFactor))
-	require.Zero(t, Get(v, GroupInitialRebalanceDelayMs))
+	for name, value := range map[string]string{"offsets.topic.replication.factor": "1", "group.initial.rebalance.delay.ms": "0"} {
+		set, ok := v.Static(name)
+		require.True(t, ok, name)
+		require.Equal(t, value, set)
+	}
 }
 
 func TestDefaultsYieldToWhatReplacesThem(t *testing.T) {
