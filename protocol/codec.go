@@ -1,6 +1,16 @@
 package protocol
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
 
 // Codec is the compression of a batch's records, by its id in the attributes.
 type Codec int8
@@ -48,4 +58,82 @@ func CodecForType(compressionType string) (c Codec, ok bool) {
 	default:
 		return 0, false
 	}
+}
+
+// snappyBlockSize is the Java library's.
+const snappyBlockSize = 32 << 10
+
+// sink appends what a compressor writes.
+type sink struct{ b []byte }
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.b = append(s.b, p...)
+	return len(p), nil
+}
+
+// resettable is what the pooled stream compressors have in common.
+type resettable interface {
+	io.WriteCloser
+	Reset(w io.Writer)
+}
+
+//nolint:gochecknoglobals // compressors are dear, and hold no state between uses
+var (
+	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+	lz4Writers  = sync.Pool{New: func() any { return lz4.NewWriter(nil) }}
+	zstdEncoder = sync.OnceValues(func() (*zstd.Encoder, error) {
+		return zstd.NewWriter(nil, zstd.WithLowerEncoderMem(true))
+	})
+)
+
+// AppendCompressed appends src compressed by codec, as a batch's body: gzip, the Java library's snappy
+// stream, an lz4 or a zstd frame. The error is a compressor's, or says that there is no such codec.
+func AppendCompressed(dst []byte, codec Codec, src []byte) ([]byte, error) {
+	switch codec {
+	case CodecNone:
+		return append(dst, src...), nil
+	case CodecGzip:
+		return appendStream(dst, &gzipWriters, src)
+	case CodecSnappy:
+		return appendSnappy(dst, src), nil
+	case CodecLz4:
+		return appendStream(dst, &lz4Writers, src)
+	case CodecZstd:
+		encoder, err := zstdEncoder()
+		if err != nil {
+			return nil, err
+		}
+		return encoder.EncodeAll(src, dst), nil
+	default:
+		return nil, fmt.Errorf("%w id: %d", errUnknownCodec, int8(codec))
+	}
+}
+
+func appendStream(dst []byte, pool *sync.Pool, src []byte) ([]byte, error) {
+	w := pool.Get().(resettable)
+	defer pool.Put(w)
+	out := sink{dst}
+	w.Reset(&out)
+	defer w.Reset(io.Discard) // let go of dst
+	if _, err := w.Write(src); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.b, nil
+}
+
+func appendSnappy(dst, src []byte) []byte {
+	dst = append(dst, snappyMagic...)
+	dst = append(dst, 0, 0, 0, 1, 0, 0, 0, 1)
+	buf := make([]byte, snappy.MaxEncodedLen(min(snappyBlockSize, len(src))))
+	for len(src) > 0 {
+		n := min(snappyBlockSize, len(src))
+		block := snappy.Encode(buf, src[:n])
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(block)))
+		dst = append(dst, block...)
+		src = src[n:]
+	}
+	return dst
 }
