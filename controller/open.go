@@ -41,6 +41,12 @@ func openWith(ctx context.Context, o Options, openLog openLogFunc) (*Controller,
 	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("opening the metadata log: %w", err)
 	}
+	if err := o.FS.SyncDir(o.Dir); err != nil {
+		return nil, fmt.Errorf("opening the metadata log: %w", err)
+	}
+	if err := removeParts(o.FS, dir); err != nil {
+		return nil, fmt.Errorf("opening the metadata log: %w", err)
+	}
 	bootstrap, err := found.bootstrap(o, dir)
 	if err != nil {
 		return nil, fmt.Errorf("formatting the metadata log: %w", err)

@@ -49,6 +49,7 @@ func newDataDir(t testing.TB) *vfs.Mem {
 	t.Helper()
 	m := vfs.NewMem()
 	require.NoError(t, m.MkdirAll("/data", 0o755))
+	require.NoError(t, m.SyncDir("/"))
 	return m
 }
 

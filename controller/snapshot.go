@@ -198,6 +198,22 @@ func removeSnapshotsBelow(fsys vfs.FS, dir string, keep snapshotID) error {
 	return nil
 }
 
+// removeParts removes what a crash left of files that were being written.
+func removeParts(fsys vfs.FS, dir string) error {
+	entries, err := fsys.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("listing %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), partSuffix) {
+			if err := fsys.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("removing a partial file: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 // writeDurably replaces a file: after a crash it has the old content or the new, never a part.
 func writeDurably(fsys vfs.FS, path string, data []byte) error {
 	part := path + partSuffix
