@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Apache Kafka's own tools and its Java clients against a broker: run.sh HOST:PORT.
+set -uo pipefail
+broker=${1:?usage: run.sh HOST:PORT}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tools=org.apache.kafka.tools
+failed=0 passed=0
+topic=tools-$RANDOM$RANDOM
+
+# tool CLASS ARGUMENT …: with the broker's address, at most 60 s
+tool() {
+  local class=$1
+  shift
+  timeout 60 "$here/apache-kafka" tool "$class" --bootstrap-server "$broker" "$@" 2>"$work/err"
+}
+
+# expect NAME PATTERN OUTPUT
+expect() {
+  if grep -qE -- "$2" <<<"$3"; then
+    passed=$((passed + 1))
+    echo "ok      $1"
+  else
+    failed=$((failed + 1))
+    echo "FAILED  $1: no /$2/ in:"
+    head -c 600 <<<"$3"
+    tail -n 5 "$work/err"
+  fi
+}
+
+expect "kafka-topics --create" "Created topic $topic" "$(tool $tools.TopicCommand --create --topic "$topic" --partitions 3 --config retention.ms=3600000)"
+expect "kafka-topics --create again" "already exists" "$(tool $tools.TopicCommand --create --topic "$topic")"
+expect "kafka-topics --describe" "PartitionCount: 3.*ReplicationFactor: 1.*retention.ms=3600000" "$(tool $tools.TopicCommand --describe --topic "$topic")"
+expect "kafka-topics --list" "^$topic$" "$(tool $tools.TopicCommand --list)"
+tool $tools.TopicCommand --alter --topic "$topic" --partitions 5
+expect "kafka-topics --alter" "PartitionCount: 5" "$(tool $tools.TopicCommand --describe --topic "$topic")"
+expect "kafka-configs --alter" "Completed updating config" "$(tool kafka.admin.ConfigCommand --entity-type topics --entity-name "$topic" --alter --add-config max.message.bytes=500000)"
+expect "kafka-configs --describe" "max.message.bytes=500000.*DYNAMIC_TOPIC_CONFIG" "$(tool kafka.admin.ConfigCommand --entity-type topics --entity-name "$topic" --describe)"
+expect "kafka-configs --describe --all of the broker" "num.partitions=1" "$(tool kafka.admin.ConfigCommand --entity-type brokers --entity-name 1 --describe --all)"
+expect "kafka-producer-perf-test" "20000 records sent" "$(tool $tools.ProducerPerformance --topic "$topic" --num-records 20000 --record-size 100 --throughput -1)"
+expect "kafka-console-producer" "^$" "$(printf 'k1:one\nk2:two\n' | tool $tools.ConsoleProducer --topic "$topic-con" --reader-property parse.key=true --reader-property key.separator=:)"
+expect "kafka-console-consumer of a partition" "k1.one" "$(tool $tools.consumer.ConsoleConsumer --topic "$topic-con" --partition 0 --offset earliest --max-messages 2 --formatter-property print.key=true)"
+expect "kafka-get-offsets" "^$topic-con:0:2$" "$(tool $tools.GetOffsetShell --topic "$topic-con")"
+expect "kafka-verifiable-producer" '"acked":50' "$(tool $tools.VerifiableProducer --topic "$topic" --max-messages 50 --throughput -1 --acks -1)"
+expect "kafka-log-dirs" "\"partition\":\"$topic-0\"" "$(tool $tools.LogDirsCommand --describe --topic-list "$topic")"
+echo "{\"partitions\":[{\"topic\":\"$topic-con\",\"partition\":0,\"offset\":1}],\"version\":1}" >"$work/delete.json"
+expect "kafka-delete-records" "low_watermark: 1" "$(tool $tools.DeleteRecordsCommand --offset-json-file "$work/delete.json")"
+expect "kafka-get-offsets --time earliest" "^$topic-con:0:1$" "$(tool $tools.GetOffsetShell --topic "$topic-con" --time earliest)"
+expect "kafka-broker-api-versions" "Produce\(0\): 0 to 13" "$(tool $tools.BrokerApiVersionsCommand)"
+expect "kafka-features" "metadata.version" "$(tool $tools.FeatureCommand describe)"
+expect "kafka-cluster cluster-id" "Cluster ID: ." "$(timeout 60 "$here/apache-kafka" tool $tools.ClusterTool cluster-id --bootstrap-server "$broker" 2>"$work/err")"
+tool $tools.TopicCommand --delete --topic "$topic"
+expect "kafka-topics --delete" "^gone$" "$(tool $tools.TopicCommand --list | grep -qx "$topic" && echo there || echo gone)"
+
+echo "tools: $passed ok, $failed failed"
+[ $failed = 0 ]
