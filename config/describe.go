@@ -53,7 +53,7 @@ func (v *Values) DescribeTopic(overrides map[string]string) []Entry {
 			text = r.Canonical(text)
 			e.Synonyms = append([]Synonym{{r.Name, &text, TopicSource}}, e.Synonyms...)
 		} else {
-			text = v.topicDefault(r)
+			text, _ = v.topicDefault(r)
 		}
 		e.Value = &text
 		e.Source = firstSource(e.Synonyms)
@@ -68,11 +68,16 @@ func (v *Values) DescribeTopic(overrides map[string]string) []Entry {
 	return sorted(entries)
 }
 
-// CreatedTopic lists the same as CreateTopics does: what was given stays as it was written.
+// CreatedTopic lists the same in CreateTopics' way: what was given stays as it was written, and the
+// source is where the value comes from, be it hours that stand in for milliseconds.
 func (v *Values) CreatedTopic(overrides map[string]string) []Entry {
 	entries := v.DescribeTopic(overrides)
 	for i, e := range entries {
-		if text, ok := overrides[e.Name]; ok && !e.Sensitive {
+		text, given := overrides[e.Name]
+		switch {
+		case !given:
+			_, entries[i].Source = v.topicDefault(Lookup(TopicScope, e.Name))
+		case !e.Sensitive:
 			entries[i].Value = &text
 		}
 	}
@@ -207,7 +212,7 @@ func (v *Values) synonyms(name string) (list []Synonym) {
 		names = append(names, base)
 	}
 	levels := v.brokerLevels()
-	for i, source := range []Source{DynamicBrokerSource, DynamicDefaultBrokerSource, StaticBrokerSource} {
+	for i, source := range brokerSources {
 		for _, n := range names {
 			if text, ok := levels[i][n]; ok {
 				list = append(list, synonym(n, text, source))
@@ -235,21 +240,24 @@ func synonym(name, text string, source Source) Synonym {
 	return Synonym{name, &text, source}
 }
 
-// topicDefault is the text that a topic config has where the topic does not override it.
-func (v *Values) topicDefault(t *Row) string {
-	for _, level := range v.brokerLevels() {
+// brokerSources are the sources of Values.brokerLevels, in the same order.
+var brokerSources = [3]Source{DynamicBrokerSource, DynamicDefaultBrokerSource, StaticBrokerSource}
+
+// topicDefault is the text that a topic config has where the topic does not override it, and its level.
+func (v *Values) topicDefault(t *Row) (string, Source) {
+	for i, level := range v.brokerLevels() {
 		for _, r := range t.synonyms {
 			text, ok := level[r.Name]
 			if !ok {
 				continue
 			}
 			if parsed, err := r.Parse(text); err == nil {
-				return t.converted(r, parsed)
+				return t.converted(r, parsed), brokerSources[i]
 			}
 		}
 	}
 	text, _ := t.Default()
-	return text
+	return text, DefaultSource
 }
 
 // converted is the parsed value of a synonym, in the unit of the row.

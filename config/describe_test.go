@@ -100,3 +100,13 @@ func TestCreatedTopicKeepsTextAsGiven(t *testing.T) {
 		}
 	}
 }
+
+func TestCreatedTopicNamesTheLevelOfHours(t *testing.T) {
+	v := New(map[string]string{"log.retention.hours": "2"})
+	for _, e := range v.CreatedTopic(nil) {
+		if e.Name == "retention.ms" {
+			require.Equal(t, "7200000", *e.Value)
+			require.Equal(t, StaticBrokerSource, e.Source)
+		}
+	}
+}

@@ -158,6 +158,7 @@ func TestAlterationsAreRefusedBeforeTheController(t *testing.T) {
 		{"4:1", []string{"0 compression.type", "0 log.segment.bytes"}, "INVALID_REQUEST Null value not supported for : compression.type, log.segment.bytes"},
 		{"2:t1", []string{"0 retention.ms 5", "0 retention.ms 6"}, "INVALID_REQUEST Error due to duplicate config keys"},
 		{"2:t1", []string{"0 retention.ms"}, "INVALID_REQUEST Null value not supported for : retention.ms"},
+		{"2:..", []string{"0 retention.ms 5"}, "INVALID_TOPIC_EXCEPTION Topic name is invalid: '..' is not allowed"},
 		{"77:t1", []string{"0 a b"}, "INVALID_REQUEST Unknown resource type 77"},
 		{"0:t1", []string{"0 a b"}, "INVALID_REQUEST Unknown resource type 0"},
 		{"8:1", []string{"0 nologger DEBUG"}, "INVALID_CONFIG Logger nologger does not exist!"},

@@ -182,6 +182,10 @@ func (h *Handlers) judge(a alteration, validateOnly bool, v *verdict) error {
 		return invalidRequest("Null value not supported for : " + strings.Join(nulls, ", "))
 	}
 	switch {
+	case a.kind == kmsg.ConfigResourceTypeTopic && a.name != "":
+		if err := metadata.CheckTopicName(a.name); err != nil {
+			return &refusal{kerr.InvalidTopicException, err.Error()}
+		}
 	case a.kind == kmsg.ConfigResourceTypeBroker:
 		return h.judgeBroker(a)
 	case a.kind == kmsg.ConfigResourceTypeBrokerLogger && a.incremental:
