@@ -1,0 +1,62 @@
+package replication
+
+import (
+	"slices"
+
+	"minikafka/config"
+	"minikafka/logstore"
+	"minikafka/protocol"
+)
+
+// settings are a topic's configs as the data path reads them: made once for each change, shared by the
+// topic's partitions.
+type settings struct {
+	log       logstore.Config
+	validate  protocol.ValidateOptions // without what differs from request to request
+	minInsync int32
+	// deletable: DeleteRecords is allowed (cleanup.policy is not compact alone).
+	deletable bool
+}
+
+func newSettings(topic string, v *config.Values) *settings {
+	c := LogConfig(v)
+	return &settings{
+		log: c,
+		validate: protocol.ValidateOptions{
+			Topic:           topic,
+			MaxMessageBytes: config.Get(v, config.MaxMessageBytes),
+			Compacted:       c.CleanupCompact,
+			LogAppendTime:   config.Get(v, config.MessageTimestampType) == "LogAppendTime",
+			BeforeMaxMs:     config.Get(v, config.MessageTimestampBeforeMaxMs).Milliseconds(),
+			AfterMaxMs:      config.Get(v, config.MessageTimestampAfterMaxMs).Milliseconds(),
+			CompressionType: config.Get(v, config.CompressionType),
+		},
+		minInsync: config.Get(v, config.MinInsyncReplicas),
+		deletable: c.CleanupDelete || !c.CleanupCompact,
+	}
+}
+
+// LogConfig is what a log reads of a topic's view of the configuration.
+func LogConfig(v *config.Values) logstore.Config {
+	policy := config.Get(v, config.CleanupPolicy)
+	return logstore.Config{
+		SegmentBytes:           config.Get(v, config.SegmentBytes),
+		SegmentIndexBytes:      config.Get(v, config.SegmentIndexBytes),
+		IndexIntervalBytes:     config.Get(v, config.IndexIntervalBytes),
+		SegmentMs:              config.Get(v, config.SegmentMs),
+		SegmentJitterMs:        config.Get(v, config.SegmentJitterMs),
+		RetentionBytes:         config.Get(v, config.RetentionBytes),
+		RetentionMs:            config.Get(v, config.RetentionMs),
+		FileDeleteDelay:        config.Get(v, config.FileDeleteDelayMs),
+		FlushMessages:          config.Get(v, config.FlushMessages),
+		FlushMs:                config.Get(v, config.FlushMs),
+		CleanupDelete:          slices.Contains(policy, "delete"),
+		CleanupCompact:         slices.Contains(policy, "compact"),
+		Preallocate:            config.Get(v, config.Preallocate),
+		DeleteRetentionMs:      config.Get(v, config.DeleteRetentionMs),
+		MinCompactionLagMs:     config.Get(v, config.MinCompactionLagMs),
+		MaxCompactionLagMs:     config.Get(v, config.MaxCompactionLagMs),
+		MinCleanableDirtyRatio: config.Get(v, config.MinCleanableDirtyRatio),
+		ProducerIDExpiration:   config.Get(v, config.ProducerIDExpirationMs),
+	}
+}
