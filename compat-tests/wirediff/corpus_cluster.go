@@ -71,7 +71,7 @@ func apiVersionsScenario(s *script) {
 	for _, v := range []int16{6, 99, 32767, -1} {
 		s.wire.corr++
 		id := clientID
-		bytes := frame(append(header(nil, apiVersions, v, s.wire.corr, &id, true), 0xff, 0xff, 0xff))
+		bytes := frame(append(header(apiVersions, v, s.wire.corr, &id, true), 0xff, 0xff, 0xff))
 		s.tooNew(fmt.Sprintf("too new v%d", v), v, bytes)
 	}
 	s.body("tag bomb v3", apiVersions, 3, true, []byte{1, 1, 0xff, 0xff, 0xff, 0xff, 0x0f})
@@ -139,21 +139,21 @@ func framingScenario(s *script) {
 	s.raw("client id of length -2", apiVersions, 0, frame([]byte{0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xfe, 'x'}))
 	s.raw("HTTP", apiVersions, 0, []byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 	s.wire.corr++
-	s.raw("null client id", apiVersions, 0, frame(header(nil, apiVersions, 0, s.wire.corr, nil, false)))
+	s.raw("null client id", apiVersions, 0, frame(header(apiVersions, 0, s.wire.corr, nil, false)))
 	s.wire.corr++
 	id := strings.Repeat("c", 3000)
-	s.raw("long client id", apiVersions, 0, frame(header(nil, apiVersions, 0, s.wire.corr, &id, false)))
+	s.raw("long client id", apiVersions, 0, frame(header(apiVersions, 0, s.wire.corr, &id, false)))
 	s.wire.corr++
-	tagged := header(nil, apiVersions, 3, s.wire.corr, kmsg.StringPtr("x"), true)
+	tagged := header(apiVersions, 3, s.wire.corr, kmsg.StringPtr("x"), true)
 	tagged = append(tagged[:len(tagged)-1], 1, 7, 3, 'a', 'b', 'c', 2, 'a', 2, '1', 0)
 	s.raw("header with an unknown tag", apiVersions, 3, frame(tagged))
 	s.awaitProducerIDs()
 	for _, req := range samples() {
 		max := apiOf(req.Key()).max
-		whole := s.wire.encode(req, max, clientID)
+		whole := s.wire.encode(req, max)
 		s.raw(fmt.Sprintf("key %d v%d with trailing bytes", req.Key(), max), req.Key(), max, frame(append(whole[4:], 1, 2, 3)))
 		for _, cut := range []int{1, 3} {
-			whole = s.wire.encode(req, max, clientID)
+			whole = s.wire.encode(req, max)
 			if len(whole)-cut < 4+8+2+len(clientID)+1 {
 				continue
 			}

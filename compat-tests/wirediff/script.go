@@ -76,7 +76,7 @@ func (s *script) t(name string) string { return s.name + "." + name }
 
 // send sends a request, notes the answer as the step, and returns it; nil when there was none.
 func (s *script) send(step string, version int16, req kmsg.Request) kmsg.Response {
-	return s.raw(step, req.Key(), version, s.wire.encode(req, version, clientID))
+	return s.raw(step, req.Key(), version, s.wire.encode(req, version))
 }
 
 // raw sends bytes that stand for a request of the key and version, with the script's last correlation id.
@@ -120,17 +120,17 @@ func (s *script) exchange(key, version int16, bytes []byte) (kmsg.Response, bool
 func (s *script) body(step string, key, version int16, flexible bool, body []byte) {
 	s.wire.corr++
 	id := clientID
-	s.raw(step, key, version, frame(append(header(nil, key, version, s.wire.corr, &id, flexible), body...)))
+	s.raw(step, key, version, frame(append(header(key, version, s.wire.corr, &id, flexible), body...)))
 }
 
 // sendUnanswered sends a request that has no answer (acks 0) and notes whether the connection still serves.
 func (s *script) sendUnanswered(step string, version int16, req kmsg.Request) {
 	s.unused(step)
 	x := Exchange{Step: step, Key: req.Key(), Version: version}
-	if err := s.wire.write(s.wire.encode(req, version, clientID)); err != nil {
+	if err := s.wire.write(s.wire.encode(req, version)); err != nil {
 		panic(fatal{err})
 	}
-	_, _, err := s.exchange(apiVersions, 0, s.wire.encode(kmsg.NewPtrApiVersionsRequest(), 0, clientID))
+	_, _, err := s.exchange(apiVersions, 0, s.wire.encode(kmsg.NewPtrApiVersionsRequest(), 0))
 	x.Outcome = "unanswered"
 	if err != nil {
 		x.Outcome = err.Error()
@@ -147,7 +147,7 @@ func (s *script) each(step string, lo, hi int16, request func(v int16) kmsg.Requ
 
 // quiet sends a request of the preparation: it must be answered, and is not noted.
 func (s *script) quiet(version int16, req kmsg.Request) kmsg.Response {
-	resp, _, err := s.exchange(req.Key(), version, s.wire.encode(req, version, clientID))
+	resp, _, err := s.exchange(req.Key(), version, s.wire.encode(req, version))
 	if err != nil {
 		panic(fatal{fmt.Errorf("%T v%d: %w", req, version, err)})
 	}

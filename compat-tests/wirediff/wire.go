@@ -35,9 +35,9 @@ type wire struct {
 	corr int32
 }
 
-// header appends a request header: version 1, or 2 when flexible.
-func header(dst []byte, key, version int16, corr int32, clientID *string, flexible bool) []byte {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(key))
+// header is a request header: version 1, or 2 when flexible.
+func header(key, version int16, corr int32, clientID *string, flexible bool) []byte {
+	dst := binary.BigEndian.AppendUint16(nil, uint16(key))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(version))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(corr))
 	if clientID == nil {
@@ -112,10 +112,11 @@ func (w *wire) close() {
 }
 
 // encode makes a whole frame of req at version.
-func (w *wire) encode(req kmsg.Request, version int16, clientID string) []byte {
+func (w *wire) encode(req kmsg.Request, version int16) []byte {
 	w.corr++
+	id := clientID
 	req.SetVersion(version)
-	return frame(req.AppendTo(header(nil, req.Key(), version, w.corr, &clientID, req.IsFlexible())))
+	return frame(req.AppendTo(header(req.Key(), version, w.corr, &id, req.IsFlexible())))
 }
 
 // decode reads an answer to a request of the key and version. The second result is false when the bytes are not

@@ -212,7 +212,7 @@ func TestAdministrationOfTopics(t *testing.T) {
 			require.NoError(t, err)
 			require.EqualValues(t, 2, listed[topic].NumPartitions)
 			value := func(key string) string {
-				entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{key}})
+				entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{key}}) //nolint:staticcheck // the call that programs of today use
 				require.NoError(t, err)
 				require.Len(t, entries, 1)
 				return entries[0].Value
