@@ -16,6 +16,7 @@ import (
 type Handlers struct {
 	NodeID     int32
 	ClusterID  string
+	APIs       []API // Table: what ApiVersions shows (a handler that named Table would be part of its own initialisation)
 	Logger     *slog.Logger
 	LogLevel   *slog.LevelVar // of Logger: BROKER_LOGGER's "root" is changed here
 	Clock      clock.Clock

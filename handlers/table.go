@@ -56,10 +56,14 @@ func (h *Handlers) Serve(ctx context.Context, a API, r *Request, body kmsg.Reque
 
 // Table is every API that is served. ApiVersions, dispatch, docs/apis.md and the coverage test derive from it.
 var Table = []API{
+	api(kmsg.Metadata, 0, 13, (*Handlers).metadata),
+	api(kmsg.ApiVersions, 0, 5, (*Handlers).apiVersions),
 	api(kmsg.CreateTopics, 2, 7, (*Handlers).createTopics),
 	api(kmsg.DeleteTopics, 1, 6, (*Handlers).deleteTopics),
 	api(kmsg.DescribeConfigs, 1, 4, (*Handlers).describeConfigs),
 	api(kmsg.AlterConfigs, 0, 2, (*Handlers).alterConfigs),
 	api(kmsg.CreatePartitions, 0, 3, (*Handlers).createPartitions),
 	api(kmsg.IncrementalAlterConfigs, 0, 1, (*Handlers).incrementalAlterConfigs),
+	api(kmsg.DescribeCluster, 0, 2, (*Handlers).describeCluster),
+	api(kmsg.DescribeTopicPartitions, 0, 0, (*Handlers).describeTopicPartitions),
 }
