@@ -3,15 +3,12 @@ package handlers
 import (
 	"cmp"
 	"slices"
-	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"minikafka/metadata"
 )
-
-func decimal(n int32) string { return strconv.Itoa(int(n)) }
 
 // clusterView is the cluster as a client of one listener sees it: brokers that are not fenced, by the
 // endpoints of that listener.

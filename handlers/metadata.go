@@ -103,20 +103,22 @@ func refusedMetadata(req *kmsg.MetadataRequest, code int16) kmsg.Response {
 }
 
 // createMissing creates the named topics that are not there, where client and broker allow it, and
-// says whether it created any. What cannot be created stays unknown.
+// says whether it created any. What cannot be created stays unknown; internal topics are their
+// coordinators' to create, with what these need.
 func (h *Handlers) createMissing(ctx context.Context, req *kmsg.MetadataRequest, image *metadata.Image) bool {
-	values := h.Config()
-	if (req.Version >= 4 && !req.AllowAutoTopicCreation) || !config.Get(values, config.AutoCreateTopicsEnable) {
+	if (req.Version >= 4 && !req.AllowAutoTopicCreation) || !config.Get(h.Config(), config.AutoCreateTopicsEnable) {
 		return false
 	}
 	create := kmsg.NewPtrCreateTopicsRequest()
 	create.Version, create.TimeoutMillis = 7, autoCreateTimeoutMs
 	for _, t := range req.Topics {
-		if t.Topic == nil || image.TopicByName(*t.Topic) != nil || metadata.CheckTopicName(*t.Topic) != nil ||
+		if t.Topic == nil || image.TopicByName(*t.Topic) != nil || isInternal(*t.Topic) || metadata.CheckTopicName(*t.Topic) != nil ||
 			slices.ContainsFunc(create.Topics, func(c kmsg.CreateTopicsRequestTopic) bool { return c.Topic == *t.Topic }) {
 			continue
 		}
-		create.Topics = append(create.Topics, autoCreated(values, *t.Topic))
+		c := kmsg.NewCreateTopicsRequestTopic()
+		c.Topic, c.NumPartitions, c.ReplicationFactor = *t.Topic, -1, -1 // the broker's defaults
+		create.Topics = append(create.Topics, c)
 	}
 	if len(create.Topics) == 0 {
 		return false
@@ -129,31 +131,3 @@ func (h *Handlers) createMissing(ctx context.Context, req *kmsg.MetadataRequest,
 }
 
 const autoCreateTimeoutMs = 10_000
-
-// autoCreated is how a topic is created that nobody described: with the broker's defaults, or, for an
-// internal one, with what its coordinator needs.
-func autoCreated(v *config.Values, name string) kmsg.CreateTopicsRequestTopic {
-	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = name, -1, -1
-	set := func(key, value string) {
-		c := kmsg.NewCreateTopicsRequestTopicConfig()
-		c.Name, c.Value = key, &value
-		t.Configs = append(t.Configs, c)
-	}
-	switch name {
-	case offsetsTopic:
-		t.NumPartitions, t.ReplicationFactor = config.Get(v, config.OffsetsTopicNumPartitions), config.Get(v, config.OffsetsTopicReplicationFactor)
-		set("cleanup.policy", "compact")
-		set("compression.type", "producer")
-		set("segment.bytes", decimal(config.Get(v, config.OffsetsTopicSegmentBytes)))
-	case transactionTopic:
-		t.NumPartitions = config.Get(v, config.TransactionStateLogNumPartitions)
-		t.ReplicationFactor = config.Get(v, config.TransactionStateLogReplicationFactor)
-		set("cleanup.policy", "compact")
-		set("compression.type", "uncompressed")
-		set("min.insync.replicas", decimal(config.Get(v, config.TransactionStateLogMinISR)))
-		set("segment.bytes", decimal(config.Get(v, config.TransactionStateLogSegmentBytes)))
-		set("unclean.leader.election.enable", "false")
-	}
-	return t
-}
