@@ -42,7 +42,7 @@ func (c *Controller) takeSnapshot() {
 		return
 	}
 	s := &snapshot{
-		id:    snapshotID{EndOffset: end, Epoch: int32(term)}, //nolint:gosec // 32 bits on disk
+		id:    snapshotID{EndOffset: end, Epoch: int32(term)},
 		index: index, lastTime: image.Timestamp, controls: c.controls,
 	}
 	c.writing, c.bytesSince = true, 0

@@ -12,6 +12,7 @@ import (
 	"minikafka/config"
 	"minikafka/internal/vfs"
 	"minikafka/metadata"
+	"minikafka/protocol"
 )
 
 // createTopic asks for a topic and returns the error code.
@@ -152,10 +153,10 @@ func TestSnapshotAndTailMakeTheSameImageAsTheWholeLog(t *testing.T) {
 	require.Positive(t, c.newest.EndOffset)
 
 	replay := metadata.NewReplay(metadata.Empty("x"))
-	_, _, err := scanLog(disk, "/data/__cluster_metadata-0", 0, func(b batchView) error { // the fake keeps all of it
-		records, err := b.records()
+	_, _, err := scanLog(disk, "/data/__cluster_metadata-0", 0, func(b protocol.Batch) error { // the fake keeps all of it
+		records, err := recordsOf(b)
 		if err == nil {
-			_, _, err = replay.Batch(records, b.position())
+			_, _, err = replay.Batch(records, positionOf(b))
 		}
 		return err
 	})

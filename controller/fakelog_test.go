@@ -35,8 +35,8 @@ func openFakeLog(_ context.Context, o Options, dir string) (metadataLog, error) 
 	if err := o.FS.SyncDir(dir); err != nil {
 		return nil, err
 	}
-	err = l.each(func(b batchView) (bool, error) {
-		l.end, l.size = b.lastOffset()+1, l.size+int64(len(b))
+	err = l.each(func(b protocol.Batch) (bool, error) {
+		l.end, l.size = b.LastOffset()+1, l.size+int64(len(b))
 		return true, nil
 	})
 	if err != nil {
@@ -48,7 +48,7 @@ func openFakeLog(_ context.Context, o Options, dir string) (metadataLog, error) 
 	return l, nil
 }
 
-func (l *fakeLog) each(fn func(batchView) (bool, error)) error {
+func (l *fakeLog) each(fn func(protocol.Batch) (bool, error)) error {
 	size, err := l.file.Size()
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (l *fakeLog) each(fn func(batchView) (bool, error)) error {
 		return err
 	}
 	for {
-		b, err := viewBatch(data)
+		b, err := checkBatch(data)
 		if err != nil {
 			return nil //nolint:nilerr // the valid part ends here
 		}
@@ -72,12 +72,13 @@ func (l *fakeLog) each(fn func(batchView) (bool, error)) error {
 func (l *fakeLog) Append(batches []byte, leaderEpoch int32, _ logstore.Origin, _ int64) (logstore.AppendInfo, error) {
 	info := logstore.AppendInfo{FirstOffset: l.end}
 	for rest := batches; len(rest) > 0; {
-		b, err := viewBatch(rest)
+		b, err := checkBatch(rest)
 		if err != nil {
 			return info, err
 		}
-		putOffsets(b, l.end, leaderEpoch)
-		l.end = b.lastOffset() + 1
+		b.SetBaseOffset(l.end)
+		b.SetLeaderEpoch(leaderEpoch)
+		l.end = b.LastOffset() + 1
 		rest = rest[len(b):]
 	}
 	if _, err := l.file.WriteAt(batches, l.size); err != nil {
@@ -89,14 +90,14 @@ func (l *fakeLog) Append(batches []byte, leaderEpoch int32, _ logstore.Origin, _
 }
 
 func (l *fakeLog) Batches(from, upTo int64, fn func(b protocol.Batch) error) error {
-	return l.each(func(b batchView) (bool, error) {
-		if b.lastOffset() < from {
+	return l.each(func(b protocol.Batch) (bool, error) {
+		if b.LastOffset() < from {
 			return true, nil
 		}
-		if b.baseOffset() >= upTo {
+		if b.BaseOffset() >= upTo {
 			return false, nil
 		}
-		return true, fn(protocol.Batch(b))
+		return true, fn(b)
 	})
 }
 

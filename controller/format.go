@@ -34,7 +34,11 @@ func (f *inspection) bootstrap(o Options, dir string) ([]metadata.Record, error)
 		now := o.Clock.Now().UnixMilli()
 		records = defaultFeatures()
 		s := &snapshot{lastTime: now, records: records}
-		if err := writeDurably(o.FS, filepath.Join(dir, s.id.name()+checkpointSuffix), s.encode(now)); err != nil {
+		content, err := s.encode(now)
+		if err != nil {
+			return nil, err
+		}
+		if err := writeDurably(o.FS, filepath.Join(dir, s.id.name()+checkpointSuffix), content); err != nil {
 			return nil, err
 		}
 	}

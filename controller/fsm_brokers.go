@@ -36,7 +36,7 @@ func (m *machine) unfence(v view, id int32, epoch int64) ([]metadata.Record, err
 	for t := range sortedTopics(v.image) {
 		for p := range t.Partitions {
 			if t.Partitions[p].Leader == metadata.NoLeader {
-				records = appendChange(records, electLeader(v.image, t, int32(p), active)) //nolint:gosec // far fewer than 2^31
+				records = appendChange(records, electLeader(v.image, t, int32(p), active))
 			}
 		}
 	}
@@ -90,7 +90,7 @@ func (m *machine) takeLeaderships(image *metadata.Image, id int32) (records []me
 			if p.Leader != id && !slices.Contains(p.ISR, id) {
 				continue
 			}
-			change := electLeader(image, t, int32(i), active) //nolint:gosec // far fewer than 2^31
+			change := electLeader(image, t, int32(i), active)
 			records = appendChange(records, change)
 		}
 	}

@@ -97,10 +97,10 @@ func (m *machine) createTopic(v view, t *kmsg.CreateTopicsRequestTopic, answer *
 	id := m.newID()
 	records := append([]metadata.Record{&metadata.TopicRecord{Name: t.Topic, TopicID: id}}, configRecords...)
 	for p, replicas := range assignments {
-		records = append(records, newPartition(v.image, id, int32(p), replicas)) //nolint:gosec // at most 10,000
+		records = append(records, newPartition(v.image, id, int32(p), replicas))
 	}
 	answer.TopicID = id
-	answer.NumPartitions, answer.ReplicationFactor = int32(len(assignments)), int16(len(assignments[0])) //nolint:gosec // at most 10,000
+	answer.NumPartitions, answer.ReplicationFactor = int32(len(assignments)), int16(len(assignments[0]))
 	for _, e := range v.values.CreatedTopic(configs) {
 		c := kmsg.NewCreateTopicsResponseTopicConfig()
 		c.Name, c.Value, c.ReadOnly, c.Source, c.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(e.Source), e.Sensitive
@@ -177,7 +177,7 @@ func (m *machine) assign(v view, t *kmsg.CreateTopicsRequestTopic) ([][]int32, *
 		partitions = config.Get(v.values, config.NumPartitions)
 	}
 	if replicas == -1 {
-		replicas = int16(config.Get(v.values, config.DefaultReplicationFactor)) //nolint:gosec // Kafka keeps it in 16 bits too
+		replicas = int16(config.Get(v.values, config.DefaultReplicationFactor))
 	}
 	return m.placed(v.image, int(partitions), int(replicas))
 }
@@ -209,7 +209,7 @@ func manualAssignment(image *metadata.Image, wanted []kmsg.CreateTopicsRequestTo
 	}
 	out := make([][]int32, len(byPartition))
 	for i := range out {
-		replicas, ok := byPartition[int32(i)] //nolint:gosec // at most 10,000
+		replicas, ok := byPartition[int32(i)]
 		if !ok {
 			return nil, refuse(kerr.InvalidReplicaAssignment, "partitions should be a consecutive 0-based integer sequence")
 		}

@@ -55,7 +55,7 @@ func (m *machine) growTopic(v view, t *kmsg.CreatePartitionsRequestTopic, limit 
 	}
 	var records []metadata.Record
 	for i, replicas := range assignments {
-		records = append(records, newPartition(v.image, topic.ID, int32(have+i), replicas)) //nolint:gosec // bounded by limit
+		records = append(records, newPartition(v.image, topic.ID, int32(have+i), replicas))
 	}
 	return records, nil
 }
@@ -68,7 +68,7 @@ func (m *machine) moreReplicas(v view, t *kmsg.CreatePartitionsRequestTopic, top
 	}
 	var out [][]int32
 	for i, a := range t.Assignment {
-		if r := checkAssignment(v.image, int32(len(topic.Partitions)+i), a.Replicas, factor); r != nil { //nolint:gosec // bounded
+		if r := checkAssignment(v.image, int32(len(topic.Partitions)+i), a.Replicas, factor); r != nil {
 			return nil, r
 		}
 		out = append(out, a.Replicas)

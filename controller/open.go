@@ -13,12 +13,13 @@ import (
 	"minikafka/internal/invariant"
 	"minikafka/logstore"
 	"minikafka/metadata"
+	"minikafka/protocol"
 )
 
 const metadataLogName = "__cluster_metadata-0"
 
-// metadataSegmentMs is Kafka's default of metadata.log.segment.ms.
-const metadataSegmentMs = 7 * 24 * time.Hour
+// metadataSegmentTime is Kafka's default of metadata.log.segment.ms.
+const metadataSegmentTime = 7 * 24 * time.Hour
 
 // metadataTopicID is the id that Kafka gives the metadata topic.
 var metadataTopicID = metadata.UUID{15: 1} //nolint:gochecknoglobals // a constant
@@ -82,7 +83,7 @@ func start(o Options, dir string, found *inspection, log metadataLog, bootstrap 
 		},
 	}
 	store := &raftStore{
-		log: log, snapIndex: found.snapshot.index, snapTerm: uint64(found.snapshot.id.Epoch), //nolint:gosec // not negative
+		log: log, snapIndex: found.snapshot.index, snapTerm: uint64(found.snapshot.id.Epoch),
 		entries: found.entries,
 	}
 	var err error
@@ -124,7 +125,7 @@ func openMetadataLog(ctx context.Context, o Options, dir string) (metadataLog, e
 		TopicPartition: logstore.TopicPartition{Topic: "__cluster_metadata"}, TopicID: metadataTopicID,
 		Config: logstore.Config{
 			SegmentBytes: config.Get(o.Config, config.MetadataLogSegmentBytes), SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
-			SegmentMs: metadataSegmentMs, RetentionBytes: -1, RetentionMs: -1,
+			SegmentMs: metadataSegmentTime, RetentionBytes: -1, RetentionMs: -1,
 			FlushMessages: math.MaxInt64, FlushMs: math.MaxInt64, CleanupDelete: true, FileDeleteDelay: time.Minute,
 		},
 	})
@@ -191,20 +192,20 @@ func inspect(o Options, dir string) (*inspection, error) {
 	return f, nil
 }
 
-func (f *inspection) visit(b batchView) error {
-	if b.isControl() {
-		controls, err := b.controls()
+func (f *inspection) visit(b protocol.Batch) error {
+	if b.IsControl() {
+		controls, err := controlsOf(b)
 		if err != nil {
 			return err
 		}
 		for _, c := range controls {
 			f.noteControl(c)
 		}
-	} else if _, err := b.records(); err != nil {
+	} else if _, err := recordsOf(b); err != nil {
 		return err
 	}
 	f.entries = append(f.entries, entryMeta{
-		term: uint64(b.leaderEpoch()), offset: b.baseOffset(), last: b.lastOffset(), //nolint:gosec // not negative
+		term: uint64(b.LeaderEpoch()), offset: b.BaseOffset(), last: b.LastOffset(),
 	})
 	return nil
 }

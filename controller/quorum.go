@@ -76,7 +76,7 @@ func newQuorum(o Options, dir string, store *raftStore, state quorumState, apply
 // hardState is term and vote as raft wants them. Kafka forgets its vote once it leads: a leader voted
 // for itself. Raft learns anew what is committed.
 func (q *quorum) hardState() *raftpb.HardState {
-	term, vote := uint64(q.state.leaderEpoch), uint64(raft.None) //nolint:gosec // epochs are not negative
+	term, vote := uint64(q.state.leaderEpoch), raft.None //nolint:gosec // epochs are not negative
 	if last := q.store.lastTerm(); last > term {
 		term = last // quorum-state is older than the log: it was lost or restored
 	} else if q.state.votedID == q.nodeID || q.state.leaderID == q.nodeID {
@@ -102,7 +102,7 @@ func (q *quorum) campaign() error {
 func (q *quorum) leading() bool { return q.node.BasicStatus().RaftState == raft.StateLeader }
 
 // epoch is raft's term, Kafka's leader epoch.
-func (q *quorum) epoch() int32 { return int32(q.node.BasicStatus().GetTerm()) } //nolint:gosec // 32 bits on disk
+func (q *quorum) epoch() int32 { return int32(q.node.BasicStatus().GetTerm()) }
 
 // propose hands a batch of so many records to raft; advance stores it.
 func (q *quorum) propose(batch []byte, records int) error {
@@ -150,7 +150,7 @@ func (q *quorum) applyEntry(e *raftpb.Entry) error {
 	m := q.store.meta(e.GetIndex())
 	err := q.apply(committed{
 		index: e.GetIndex(), data: e.GetData(),
-		at: metadata.Position{Offset: m.last, Epoch: int32(m.term)}, //nolint:gosec // 32 bits on disk
+		at: metadata.Position{Offset: m.last, Epoch: int32(m.term)},
 	})
 	if err != nil {
 		return err
@@ -177,7 +177,7 @@ func (q *quorum) saveState(rd raft.Ready) error {
 			next.votedID = q.nodeID
 		}
 	}
-	if rd.SoftState != nil && rd.SoftState.Lead == q.id {
+	if rd.SoftState != nil && rd.Lead == q.id {
 		next.leaderID, next.votedID = q.nodeID, -1
 	}
 	if next.same(q.state) {

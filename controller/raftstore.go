@@ -123,24 +123,24 @@ func (s *raftStore) data(i uint64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading entry %d at offset %d: %w", i, m.offset, err)
 	}
-	if batch.isControl() {
+	if batch.IsControl() {
 		return nil, nil
 	}
 	return batch, nil
 }
 
-func (s *raftStore) readBatch(m entryMeta) (batchView, error) {
-	var out batchView
+func (s *raftStore) readBatch(m entryMeta) (protocol.Batch, error) {
+	var out protocol.Batch
 	err := s.log.Batches(m.offset, m.last+1, func(b protocol.Batch) error {
-		batch, err := viewBatch(b)
-		if err == nil && (batch.baseOffset() != m.offset || batch.lastOffset() != m.last) {
-			err = fmt.Errorf("%w: offsets %d to %d", errBadBatch, batch.baseOffset(), batch.lastOffset())
+		batch, err := checkBatch(b)
+		if err == nil && (batch.BaseOffset() != m.offset || batch.LastOffset() != m.last) {
+			err = fmt.Errorf("%w: offsets %d to %d", protocol.ErrCorrupt, batch.BaseOffset(), batch.LastOffset())
 		}
 		out = slices.Clone(batch)
 		return err
 	})
 	if err == nil && out == nil {
-		err = fmt.Errorf("%w: nothing is there", errBadBatch)
+		err = fmt.Errorf("%w: nothing is there", protocol.ErrCorrupt)
 	}
 	return out, err
 }
@@ -166,12 +166,12 @@ func (s *raftStore) append(entries []*raftpb.Entry) error {
 			if data == nil {
 				data = s.leaderChange()
 			}
-			m := entryMeta{term: term, offset: next, last: next + batchView(data).lastOffset() - batchView(data).baseOffset()}
+			m := entryMeta{term: term, offset: next, last: next + int64(protocol.Batch(data).LastOffsetDelta())}
 			s.entries = append(s.entries, m)
 			next = m.last + 1
 			batches = append(batches, data...)
 		}
-		info, err := s.log.Append(batches, int32(term), logstore.OriginRaft, -1) //nolint:gosec // leader epochs are 32 bits
+		info, err := s.log.Append(batches, int32(term), logstore.OriginRaft, -1)
 		if err != nil {
 			return fmt.Errorf("appending to the metadata log: %w", err)
 		}
@@ -201,7 +201,7 @@ func (s *raftStore) endAt(offset int64) (index, term uint64, ok bool) {
 	if lo == len(s.entries) || s.entries[lo].last+1 != offset {
 		return 0, 0, false
 	}
-	return s.snapIndex + 1 + uint64(lo), s.entries[lo].term, true //nolint:gosec // not negative
+	return s.snapIndex + 1 + uint64(lo), s.entries[lo].term, true
 }
 
 // compact forgets the entries up to index, which a snapshot holds.

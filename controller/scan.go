@@ -9,13 +9,14 @@ import (
 	"strings"
 
 	"minikafka/internal/vfs"
+	"minikafka/protocol"
 )
 
 // scanLog reads the segments of the metadata log before anything on disk is changed, and calls visit
 // with each batch at or above from. What is invalid at the very end is left for the log's recovery to
 // cut off: a crash tore it. Something invalid with a valid batch behind it is damage of another kind, and
 // cutting there would lose committed records: then the server must not start.
-func scanLog(fsys vfs.FS, dir string, from int64, visit func(batchView) error) (start, end int64, err error) {
+func scanLog(fsys vfs.FS, dir string, from int64, visit func(protocol.Batch) error) (start, end int64, err error) {
 	bases, err := segmentBases(fsys, dir)
 	if err != nil {
 		return 0, 0, err
@@ -70,7 +71,7 @@ type segmentScan struct {
 	from   int64
 	end    int64 // offset after the last valid batch
 	broken error // the first invalid batch, where and why
-	visit  func(batchView) error
+	visit  func(protocol.Batch) error
 }
 
 func (s *segmentScan) segment(base int64) error {
@@ -81,20 +82,20 @@ func (s *segmentScan) segment(base int64) error {
 	}
 	position := 0
 	for s.broken == nil && position < len(data) {
-		batch, err := viewBatch(data[position:])
-		if err == nil && batch.baseOffset() < s.end {
-			err = fmt.Errorf("%w: offset %d after %d", errBadBatch, batch.baseOffset(), s.end-1)
+		batch, err := checkBatch(data[position:])
+		if err == nil && batch.BaseOffset() < s.end {
+			err = fmt.Errorf("%w: offset %d after %d", protocol.ErrCorrupt, batch.BaseOffset(), s.end-1)
 		}
 		if err != nil {
 			s.broken = fmt.Errorf("%s, position %d, offset %d: %w", path, position, s.end, err)
 			break
 		}
-		if batch.lastOffset() >= s.from {
+		if batch.LastOffset() >= s.from {
 			if err := s.visit(batch); err != nil {
 				return fmt.Errorf("%s, position %d: %w", path, position, err)
 			}
 		}
-		s.end = batch.lastOffset() + 1
+		s.end = batch.LastOffset() + 1
 		position += len(batch)
 	}
 	if s.broken == nil {
@@ -110,15 +111,15 @@ func (s *segmentScan) segment(base int64) error {
 
 // validBatchAfter looks at every byte of what follows an invalid batch for the start of a valid one.
 func validBatchAfter(data []byte, expected int64) (offset int64, found bool) {
-	for at := 0; at+batchHeaderSize <= len(data); at++ {
+	for at := 0; at+protocol.BatchHeaderSize <= len(data); at++ {
 		if data[at+16] != 2 {
 			continue
 		}
-		if b := batchView(data[at:]); b.baseOffset() < expected || b.lastOffset() < b.baseOffset() {
+		if b := protocol.Batch(data[at:]); b.BaseOffset() < expected || b.LastOffset() < b.BaseOffset() {
 			continue
 		}
-		if b, err := viewBatch(data[at:]); err == nil {
-			return b.baseOffset(), true
+		if b, err := checkBatch(data[at:]); err == nil {
+			return b.BaseOffset(), true
 		}
 	}
 	return 0, false

@@ -298,7 +298,9 @@ func (c *Controller) decide(t *change) (batch []byte, err error) {
 	if err != nil || len(records) == 0 {
 		return nil, err
 	}
-	batch = encodeRecords(records, now.UnixMilli())
+	if batch, err = encodeRecords(records, now.UnixMilli()); err != nil {
+		return nil, err
+	}
 	if len(batch) > maxBatchBytes {
 		return nil, fmt.Errorf("%w: %d records, %d bytes", errTooLarge, len(records), len(batch))
 	}
@@ -358,15 +360,15 @@ func (c *Controller) replayCommitted(e committed) error {
 		c.publisher.Publish(image, nil)
 		return nil
 	}
-	batch, err := viewBatch(e.data)
+	batch, err := checkBatch(e.data)
 	if err != nil {
 		return err
 	}
-	records, err := batch.records()
+	records, err := recordsOf(batch)
 	if err != nil {
 		return err
 	}
-	e.at.Timestamp = batch.timestamp()
+	e.at.Timestamp = batch.MaxTimestamp()
 	image, delta, err := c.spec.Batch(records, e.at)
 	if err != nil {
 		return fmt.Errorf("the metadata log cannot be replayed: %w", err)

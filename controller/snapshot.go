@@ -12,6 +12,7 @@ import (
 
 	"minikafka/internal/vfs"
 	"minikafka/metadata"
+	"minikafka/protocol"
 )
 
 // A snapshot is the file <20-digit end offset>-<10-digit epoch>.checkpoint: a SnapshotHeader control
@@ -91,20 +92,20 @@ func readCheckpoint(fsys vfs.FS, path string, s *snapshot) (complete bool, err e
 	}
 	header, footer := false, false
 	for len(data) > 0 {
-		batch, err := viewBatch(data)
+		batch, err := checkBatch(data)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", path, err)
 		}
 		data = data[len(batch):]
-		if !batch.isControl() {
-			records, err := batch.records()
+		if !batch.IsControl() {
+			records, err := recordsOf(batch)
 			if err != nil {
 				return false, fmt.Errorf("%s: %w", path, err)
 			}
 			s.records = append(s.records, records...)
 			continue
 		}
-		controls, err := batch.controls()
+		controls, err := controlsOf(batch)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", path, err)
 		}
@@ -123,23 +124,28 @@ func readCheckpoint(fsys vfs.FS, path string, s *snapshot) (complete bool, err e
 }
 
 // encode is the content of the snapshot file.
-func (s *snapshot) encode(now int64) []byte {
+func (s *snapshot) encode(now int64) ([]byte, error) {
 	head := append([]metadata.ControlRecord{&metadata.SnapshotHeaderRecord{LastContainedLogTimestamp: s.lastTime}}, s.controls...)
 	var out []byte
 	next := int64(0)
-	add := func(batch []byte, records int) {
-		putOffsets(batch, next, s.id.Epoch)
-		next += int64(records)
+	add := func(batch protocol.Batch) {
+		batch.SetBaseOffset(next) // this and the epoch lie outside of the CRC
+		batch.SetLeaderEpoch(s.id.Epoch)
+		next = batch.NextOffset()
 		out = append(out, batch...)
 	}
-	add(controlBatch(now, head...), len(head))
+	add(controlBatch(now, head...))
 	for rest := s.records; len(rest) > 0; {
 		n := min(len(rest), recordsPerSnapshotBatch)
-		add(encodeRecords(rest[:n], now), n)
+		batch, err := encodeRecords(rest[:n], now)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a snapshot: %w", err)
+		}
+		add(batch)
 		rest = rest[n:]
 	}
-	add(controlBatch(now, &metadata.SnapshotFooterRecord{}), 1)
-	return out
+	add(controlBatch(now, &metadata.SnapshotFooterRecord{}))
+	return out, nil
 }
 
 // write puts the snapshot on disk: complete under its name, or not there at all.
@@ -152,7 +158,11 @@ func (s *snapshot) write(fsys vfs.FS, dir string, now int64) error {
 	if err := writeDurably(fsys, base+raftIndexSuffix, append(index, '\n')); err != nil {
 		return err
 	}
-	return writeDurably(fsys, base+checkpointSuffix, s.encode(now))
+	content, err := s.encode(now)
+	if err != nil {
+		return err
+	}
+	return writeDurably(fsys, base+checkpointSuffix, content)
 }
 
 type raftIndexFile struct {
@@ -166,7 +176,7 @@ func readRaftIndex(fsys vfs.FS, dir string, id snapshotID) (uint64, error) {
 	path := filepath.Join(dir, id.name()+raftIndexSuffix)
 	data, err := fsys.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return uint64(id.EndOffset), nil //nolint:gosec // not negative: 20 digits of a file name
+		return uint64(id.EndOffset), nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("reading a raft index: %w", err)

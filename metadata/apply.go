@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Leader of a PartitionChangeRecord that leaves the leader as it is is absent (nil); NoLeader says that
-// the partition has none.
+// NoLeader is the leader of a partition that has none. In a PartitionChangeRecord a nil Leader leaves the
+// leader as it is.
 const NoLeader int32 = -1
 
 // Values of BrokerRegistrationChangeRecord's Fenced and InControlledShutdown; 0 is no change.
@@ -84,7 +84,7 @@ func brokerOf(r *RegisterBrokerRecord) *Broker {
 		Directories: r.LogDirs, CordonedDirectories: r.CordonedLogDirs,
 	}
 	for _, e := range r.EndPoints {
-		br.Endpoints = append(br.Endpoints, Endpoint{e.Name, e.Host, e.Port, e.SecurityProtocol})
+		br.Endpoints = append(br.Endpoints, Endpoint(e))
 	}
 	for _, f := range r.Features {
 		br.Features = append(br.Features, FeatureRange{f.Name, f.MinSupportedVersion, f.MaxSupportedVersion})
@@ -143,7 +143,7 @@ func (b *builder) setPartition(r *PartitionRecord) error {
 		LeaderRecoveryState: r.LeaderRecoveryState, Directories: directoriesFor(r.Replicas, r.Directories),
 		ELR: r.EligibleLeaderReplicas, LastKnownELR: r.LastKnownELR,
 	}
-	switch n := int32(len(t.Partitions)); { //nolint:gosec // a topic has far fewer than 2^31 partitions
+	switch n := int32(len(t.Partitions)); {
 	case r.PartitionID >= 0 && r.PartitionID < n:
 		t.Partitions[r.PartitionID] = p
 	case r.PartitionID == n:

@@ -171,7 +171,7 @@ func (b *builder) putTopic(t *Topic) {
 }
 
 func (b *builder) addTopic(r *TopicRecord) error {
-	id := UUID(r.TopicID)
+	id := r.TopicID
 	if old, ok := b.byName.get(r.Name); ok && old.ID != id {
 		return fmt.Errorf("topic %s exists with id %s", r.Name, old.ID)
 	}
@@ -183,7 +183,7 @@ func (b *builder) addTopic(r *TopicRecord) error {
 }
 
 func (b *builder) removeTopic(r *RemoveTopicRecord) error {
-	id := UUID(r.TopicID)
+	id := r.TopicID
 	t, ok := b.byID.get(id)
 	if !ok {
 		return fmt.Errorf("there is no topic with id %s", id)

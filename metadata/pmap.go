@@ -20,7 +20,7 @@ type pmap[K comparable, V any] struct {
 }
 
 func shardOf[K comparable](k K) int {
-	return int(maphash.Comparable(shardSeed, k) % pmapShards) //nolint:gosec // below 256
+	return int(maphash.Comparable(shardSeed, k) % pmapShards)
 }
 
 // get finds a value; the zero map (nil) is empty.

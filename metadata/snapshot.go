@@ -58,7 +58,7 @@ func (b *Broker) Registration() *RegisterBrokerRecord {
 		LogDirs: b.Directories, CordonedLogDirs: b.CordonedDirectories,
 	}
 	for _, e := range b.Endpoints {
-		r.EndPoints = append(r.EndPoints, BrokerEndpoint{e.Name, e.Host, e.Port, e.SecurityProtocol})
+		r.EndPoints = append(r.EndPoints, BrokerEndpoint(e))
 	}
 	for _, f := range b.Features {
 		r.Features = append(r.Features, BrokerFeature{f.Name, f.Min, f.Max})
@@ -72,7 +72,7 @@ func (i *Image) yieldTopics(yield func(Record) bool) bool {
 			return false
 		}
 		for id := range t.Partitions {
-			if !yield(t.Partitions[id].Record(t.ID, int32(id))) { //nolint:gosec // far fewer than 2^31 partitions
+			if !yield(t.Partitions[id].Record(t.ID, int32(id))) {
 				return false
 			}
 		}
