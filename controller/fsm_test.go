@@ -18,10 +18,10 @@ import (
 	"minikafka/metadata"
 )
 
-// TestScenarios runs the stories in testdata. Every command decides on the image that the ones before
+// TestScenarios runs the stories in testdata/scenarios. Every command decides on the image that the ones before
 // made, prints the answer and the records, and applies the records.
 func TestScenarios(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scenarios", func(t *testing.T, path string) {
 		s := newStory(t)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			s.out.Reset()

@@ -76,7 +76,7 @@ func newQuorum(o Options, dir string, store *raftStore, state quorumState, apply
 // hardState is term and vote as raft wants them. Kafka forgets its vote once it leads: a leader voted
 // for itself. Raft learns anew what is committed.
 func (q *quorum) hardState() *raftpb.HardState {
-	term, vote := uint64(q.state.leaderEpoch), raft.None //nolint:gosec // epochs are not negative
+	term, vote := uint64(q.state.leaderEpoch), raft.None
 	if last := q.store.lastTerm(); last > term {
 		term = last // quorum-state is older than the log: it was lost or restored
 	} else if q.state.votedID == q.nodeID || q.state.leaderID == q.nodeID {
