@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -96,54 +97,66 @@ func (s *raftStore) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 	if last, _ := s.LastIndex(); hi > last+1 {
 		return nil, raft.ErrUnavailable
 	}
-	var out []*raftpb.Entry
+	if _, ok := s.unapplied[lo]; ok {
+		return s.recent(lo, hi, maxSize), nil
+	}
+	return s.read(lo, hi, maxSize)
+}
+
+// entryOverhead is counted for each entry on top of its data.
+const entryOverhead = 32
+
+func (s *raftStore) entry(i uint64, data []byte) *raftpb.Entry {
+	return &raftpb.Entry{Term: new(s.meta(i).term), Index: new(i), Data: data}
+}
+
+// recent are entries that are not applied yet, from lo on.
+func (s *raftStore) recent(lo, hi, maxSize uint64) (out []*raftpb.Entry) {
 	size := uint64(0)
 	for i := lo; i < hi; i++ {
-		data, err := s.data(i)
-		if err != nil {
-			return nil, err
-		}
-		if size += uint64(len(data)) + 32; size > maxSize && len(out) > 0 {
+		data, ok := s.unapplied[i]
+		if size += uint64(len(data)) + entryOverhead; !ok || size > maxSize && len(out) > 0 {
 			break
 		}
-		out = append(out, &raftpb.Entry{Term: new(s.meta(i).term), Index: new(i), Data: data})
+		out = append(out, s.entry(i, data))
+	}
+	return out
+}
+
+var errEnough = errors.New("enough")
+
+// read reads entries from the log, in one go. A control batch has no data: it is not the state machine's.
+func (s *raftStore) read(lo, hi, maxSize uint64) (out []*raftpb.Entry, err error) {
+	size, i := uint64(0), lo
+	err = s.log.Batches(s.meta(lo).offset, s.meta(hi-1).last+1, func(b protocol.Batch) error {
+		batch, err := checkBatch(b)
+		if err != nil {
+			return err
+		}
+		if m := s.meta(i); batch.BaseOffset() != m.offset || batch.LastOffset() != m.last {
+			return fmt.Errorf("%w: offsets %d to %d instead of %d to %d", protocol.ErrCorrupt, batch.BaseOffset(), batch.LastOffset(), m.offset, m.last)
+		}
+		var data []byte
+		if !batch.IsControl() {
+			data = slices.Clone(batch)
+		}
+		if size += uint64(len(data)) + entryOverhead; size > maxSize && len(out) > 0 {
+			return errEnough
+		}
+		out = append(out, s.entry(i, data))
+		i++
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("reading entry %d of the metadata log: %w", i, err)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("reading entry %d of the metadata log: %w: nothing is there", lo, protocol.ErrCorrupt)
 	}
 	return out, nil
 }
 
 func (s *raftStore) meta(i uint64) entryMeta { return s.entries[i-s.snapIndex-1] }
-
-// data is the entry's batch; nil for a control batch, which is not the state machine's.
-func (s *raftStore) data(i uint64) ([]byte, error) {
-	if b, ok := s.unapplied[i]; ok {
-		return b, nil
-	}
-	m := s.meta(i)
-	batch, err := s.readBatch(m)
-	if err != nil {
-		return nil, fmt.Errorf("reading entry %d at offset %d: %w", i, m.offset, err)
-	}
-	if batch.IsControl() {
-		return nil, nil
-	}
-	return batch, nil
-}
-
-func (s *raftStore) readBatch(m entryMeta) (protocol.Batch, error) {
-	var out protocol.Batch
-	err := s.log.Batches(m.offset, m.last+1, func(b protocol.Batch) error {
-		batch, err := checkBatch(b)
-		if err == nil && (batch.BaseOffset() != m.offset || batch.LastOffset() != m.last) {
-			err = fmt.Errorf("%w: offsets %d to %d", protocol.ErrCorrupt, batch.BaseOffset(), batch.LastOffset())
-		}
-		out = slices.Clone(batch)
-		return err
-	})
-	if err == nil && out == nil {
-		err = fmt.Errorf("%w: nothing is there", protocol.ErrCorrupt)
-	}
-	return out, err
-}
 
 // append writes entries that raft wants stored and makes them durable: one write for each term among
 // them, one fdatasync for all. Entries that contradict stored ones replace them.
