@@ -177,3 +177,25 @@ func TestListenersOfBothFamiliesMaySharePort(t *testing.T) {
 	_, err = Listeners(New(map[string]string{"listeners": "PLAINTEXT://:0,SSL://:0"}))
 	require.NoError(t, err)
 }
+
+// FuzzStaticNeverPanics gives any text to every row and to the checks across rows.
+func FuzzStaticNeverPanics(f *testing.F) {
+	f.Add("PLAINTEXT://[::1]:9092,SSL://127.0.0.1:9092", "A:SSL,B", "1@a:1,2@b", "-1")
+	f.Fuzz(func(_ *testing.T, listeners, protocols, voters, other string) {
+		props := Dev("/d")
+		props["listeners"], props["advertised.listeners"] = listeners, listeners
+		props["listener.security.protocol.map"], props["controller.quorum.voters"] = protocols, voters
+		_, _ = Static(props)
+		v := New(props)
+		_, _ = ControllerListeners(v)
+		for s := BrokerScope; s <= ClientMetricsScope; s++ {
+			for _, r := range Rows(s) {
+				_, _ = r.Parse(other)
+				_ = r.Canonical(other)
+			}
+		}
+		_ = v.ValidateTopic(map[string]string{"retention.ms": other, "cleanup.policy": listeners})
+		_ = v.ValidateBroker(map[string]string{"log.retention.ms": other, "listeners": listeners, voters: other}, false)
+		v.WithDynamic(map[string]string{voters: other}, nil).DescribeBroker()
+	})
+}
