@@ -1,0 +1,84 @@
+package logstore
+
+import (
+	"errors"
+	"path/filepath"
+)
+
+// Flush makes everything up to the log end durable; concurrent calls share one fdatasync: whoever gets
+// the mutex syncs up to the log end of that moment, and those who waited find their records covered.
+// An fdatasync that failed takes the directory offline and is never tried again: the kernel may have
+// dropped the pages.
+func (l *Log) Flush() error {
+	target := l.leo.Load()
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if l.recoveryPoint.Load() >= target {
+		return nil
+	}
+	end := l.leo.Load()
+	segments := l.segments()
+	return l.flushSegments(segments[segments.floor(l.recoveryPoint.Load()):], end)
+}
+
+// flushInactive makes all but the active segment durable, indexes included.
+func (l *Log) flushInactive() error {
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	segments := l.segments()
+	end := segments.active().base
+	if l.recoveryPoint.Load() >= end {
+		return nil
+	}
+	return l.flushSegments(segments[segments.floor(l.recoveryPoint.Load()):len(segments)-1], end)
+}
+
+// flushSegments syncs the segments and moves the recovery point to end. Caller holds flushMu. Recovery
+// trusts the indexes of segments that end at or below the recovery point, so those are synced too; the
+// segment that holds the recovery point is scanned, and its indexes are made anew.
+func (l *Log) flushSegments(segments segmentList, end int64) error {
+	active := l.segments().active()
+	for _, s := range segments {
+		if err := s.sync(s != active); err != nil {
+			if errors.Is(err, errRemoved) {
+				continue
+			}
+			return l.ioFailed("flushing", err)
+		}
+	}
+	if l.newFiles.Swap(false) {
+		if err := l.fs.SyncDir(l.path.get()); err != nil {
+			return l.ioFailed("flushing the directory of", err)
+		}
+	}
+	l.recoveryPoint.Store(max(end, l.recoveryPoint.Load()))
+	l.lastFlush.Store(l.clock.Now().UnixMilli())
+	return nil
+}
+
+// makeDurableDir puts partition.metadata and the directory's own name on disk before the first record:
+// a log whose topic id is lost would be a stray. Caller holds appendMu.
+func (l *Log) makeDurableDir() error {
+	if l.dirDurable {
+		return nil
+	}
+	dir := l.path.get()
+	if l.topicID != (UUID{}) {
+		if err := writePartitionMetadata(l.fs, dir, l.topicID); err != nil {
+			return l.ioFailed("writing partition.metadata of", err)
+		}
+	}
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := l.fs.SyncDir(d); err != nil {
+			return l.ioFailed("flushing the directory of", err)
+		}
+	}
+	l.dirDurable = true
+	return nil
+}

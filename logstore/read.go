@@ -1,0 +1,239 @@
+package logstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"minikafka/internal/vfs"
+	"minikafka/protocol"
+)
+
+// Slice is records of one segment: a file range. It implements protocol.RecordSource. The file stays
+// open until Release, even when its segment is deleted meanwhile.
+type Slice struct {
+	file     *cachedFile
+	f        vfs.File
+	position int64
+	size     int
+}
+
+var _ protocol.RecordSource = (*Slice)(nil)
+
+// Size is the length in bytes.
+func (s *Slice) Size() int { return s.size }
+
+// AppendTo copies the bytes.
+func (s *Slice) AppendTo(dst []byte) ([]byte, error) {
+	n := len(dst)
+	dst = slices.Grow(dst, s.size)[:n+s.size]
+	if err := readFull(s.f, dst[n:], s.position); err != nil {
+		return dst[:n], err
+	}
+	return dst, nil
+}
+
+// FileRange is the descriptor and the position of the first byte, for sendfile.
+func (s *Slice) FileRange() (fd uintptr, position int64, ok bool) {
+	fd, ok = s.f.Fd()
+	return fd, s.position, ok
+}
+
+// Release lets the file close. It is called exactly once.
+func (s *Slice) Release() {
+	s.file.release()
+	s.file, s.f = nil, nil
+}
+
+// ReadResult: Records is nil when nothing is there yet.
+type ReadResult struct {
+	Records *Slice
+	// FirstOffset is the base offset of the first batch.
+	FirstOffset int64
+}
+
+// Read returns whole-file bytes from the batch that contains offset, at most maxBytes (the tail may be
+// a partial batch), of batches whose base offset is below upTo (exclusive). With minOne the first batch
+// comes whole even if it is larger; without it, nothing comes if the first batch does not fit.
+// ErrOffsetOutOfRange below the log start or beyond the log end.
+func (l *Log) Read(offset, upTo int64, maxBytes int32, minOne bool) (ReadResult, error) {
+	w := readWindow{offset: offset, upTo: upTo, maxBytes: int64(maxBytes), minOne: minOne}
+	for {
+		r, err := l.tryRead(w)
+		if !errors.Is(err, errRemoved) {
+			return r, err
+		}
+		if err := l.usable(); err != nil {
+			return ReadResult{}, err
+		}
+	}
+}
+
+// readWindow is what a reader asks for.
+type readWindow struct {
+	offset, upTo, maxBytes int64
+	minOne                 bool
+}
+
+func (l *Log) tryRead(w readWindow) (ReadResult, error) {
+	if err := l.usable(); err != nil {
+		return ReadResult{}, err
+	}
+	end := l.leo.Load()
+	if w.offset < l.logStart.Load() || w.offset > end {
+		return ReadResult{}, ErrOffsetOutOfRange
+	}
+	if w.offset >= min(w.upTo, end) {
+		return ReadResult{}, nil
+	}
+	segments := l.segments()
+	for i := segments.floor(w.offset); i < len(segments); i++ {
+		whole := i+1 < len(segments) && segments[i+1].base <= w.upTo
+		r, found, err := l.readSegment(segments[i], w, whole)
+		if err != nil || found {
+			return r, err
+		}
+	}
+	return ReadResult{}, nil
+}
+
+// readSegment reads of one segment; found is false when it holds nothing at or after the offset. whole
+// says that all of it lies below upTo.
+func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, found bool, err error) {
+	// Size before log end: what is within this size was below the log end that is read after it, so
+	// an append that becomes visible meanwhile cannot slip past upTo (see Log.publish).
+	size := s.size.Load()
+	whole = whole || w.upTo >= l.leo.Load()
+	f, err := s.log.acquire(false)
+	if err != nil {
+		return r, false, l.readFailed(err)
+	}
+	defer func() {
+		if r.Records == nil {
+			s.log.release()
+		}
+	}()
+	first, found, err := s.locate(f, w.offset, size)
+	if err != nil || !found {
+		return r, false, l.shrunk(s, size, err)
+	}
+	if first.baseOffset >= w.upTo {
+		return r, true, nil
+	}
+	limit := size
+	if !whole {
+		if limit, err = s.positionAt(f, w.upTo, size); err != nil {
+			return r, false, l.shrunk(s, size, err)
+		}
+	}
+	n := min(limit-first.position, w.maxBytes)
+	if n < first.size {
+		if !w.minOne {
+			return r, true, nil
+		}
+		n = first.size
+	}
+	r.FirstOffset = first.baseOffset
+	r.Records = &Slice{file: &s.log, f: f, position: first.position, size: int(n)}
+	return r, true, nil
+}
+
+// shrunk turns a failed read of a segment that was truncated meanwhile into "try again".
+func (l *Log) shrunk(s *segment, size int64, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.size.Load() < size:
+		return errRemoved
+	}
+	return l.readFailed(err)
+}
+
+// readFailed sorts an error of reading: bytes that are no batch are the reader's, an I/O error takes
+// the directory offline.
+func (l *Log) readFailed(err error) error {
+	switch {
+	case errors.Is(err, errRemoved):
+		return err
+	case errors.Is(err, errShort), errors.Is(err, errFrame):
+		return fmt.Errorf("%w: %s: %w", protocol.ErrCorrupt, l.tp, err)
+	}
+	return l.ioFailed("reading", err)
+}
+
+// locate finds the first batch whose last offset is at or after offset, within the first size bytes.
+func (s *segment) locate(f vfs.File, offset, size int64) (h batchHeader, found bool, err error) {
+	at, err := s.floorPosition(offset)
+	if err != nil {
+		return h, false, err
+	}
+	scan := scanHeaders(f, at, size)
+	defer scan.done()
+	for {
+		h, err = scan.next()
+		if errors.Is(err, io.EOF) {
+			return h, false, nil
+		}
+		if err != nil {
+			return h, false, fmt.Errorf("%s at %d: %w", f.Name(), scan.position, err)
+		}
+		if h.lastOffset >= offset {
+			return h, true, nil
+		}
+	}
+}
+
+// positionAt is where the first batch with a base offset at or above offset starts, else size.
+func (s *segment) positionAt(f vfs.File, offset, size int64) (int64, error) {
+	h, found, err := s.locate(f, offset, size)
+	switch {
+	case err != nil:
+		return 0, err
+	case !found:
+		return size, nil
+	case h.baseOffset < offset:
+		return h.end(), nil
+	}
+	return h.position, nil
+}
+
+// Batches calls fn with each whole batch from the one that contains from up to upTo (exclusive), in
+// order, and ends with fn's first error. The bytes are fn's only during the call.
+func (l *Log) Batches(from, upTo int64, fn func(b protocol.Batch) error) error {
+	const chunk = 1 << 20
+	var buf []byte
+	for from < upTo {
+		r, err := l.Read(from, upTo, chunk, true)
+		if err != nil {
+			return err
+		}
+		if r.Records == nil {
+			return nil
+		}
+		buf, err = r.Records.AppendTo(buf[:0])
+		r.Records.Release()
+		if err != nil {
+			return l.readFailed(err)
+		}
+		next := from
+		for at := int64(0); at < int64(len(buf)); {
+			h, err := parseHeader(buf[at:], at)
+			if errors.Is(err, errShort) || err == nil && h.end() > int64(len(buf)) {
+				break // the tail of the chunk: comes whole with the next one
+			}
+			if err != nil {
+				return l.readFailed(err)
+			}
+			if err := fn(protocol.Batch(buf[at:h.end()])); err != nil {
+				return err
+			}
+			at, next = h.end(), h.lastOffset+1
+		}
+		if next <= from {
+			return fmt.Errorf("%w: %s has no whole batch at offset %d", protocol.ErrCorrupt, l.tp, from)
+		}
+		from = next
+	}
+	return nil
+}

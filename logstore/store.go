@@ -1,0 +1,286 @@
+package logstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"minikafka/internal/clock"
+	"minikafka/internal/vfs"
+)
+
+// Options say what a store stands on.
+type Options struct {
+	FS                                         vfs.FS
+	Clock                                      clock.Clock
+	Logger                                     *slog.Logger
+	Dirs                                       []string // log.dirs
+	MetadataDir                                string   // "" is Dirs[0]
+	NodeID                                     int32
+	ClusterID                                  string // wanted; "" takes what the dirs say, or makes one
+	DefaultConfig                              Config // for logs found on disk, until SetConfig
+	RecoveryThreads                            int
+	RetentionCheckInterval, CheckpointInterval time.Duration
+	// OpenFiles bounds the segment files that are open at once; 0 is half of what the process may open.
+	OpenFiles int
+	// OnDirFailure is called once for each directory that went offline.
+	OnDirFailure func(dir string, cause error)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MetadataDir == "" && len(o.Dirs) > 0 {
+		o.MetadataDir = o.Dirs[0]
+	}
+	if o.RecoveryThreads <= 0 {
+		o.RecoveryThreads = runtime.GOMAXPROCS(0)
+	}
+	if o.RetentionCheckInterval <= 0 {
+		o.RetentionCheckInterval = 5 * time.Minute
+	}
+	if o.CheckpointInterval <= 0 {
+		o.CheckpointInterval = time.Minute
+	}
+	return o
+}
+
+// DirInfo is one log directory.
+type DirInfo struct {
+	Path                    string
+	ID                      UUID
+	Offline                 bool
+	TotalBytes, UsableBytes int64
+}
+
+// Store owns the log directories: lock, meta.properties, checkpoints, and every partition's log.
+type Store struct {
+	o             Options
+	dirs          []*logDir // in the order of Options.Dirs; the metadata directory may come last
+	files         *fileCache
+	clusterID     string
+	previousEpoch int64
+	bg            *background
+	logStartMoved atomic.Bool // a log start is newer than its checkpoint
+
+	createMu sync.Mutex // one creation at a time; before cpMu
+	cpMu     sync.Mutex // held while checkpoint files are written; guards logDir.onDisk; before mu
+	mu       sync.RWMutex
+	logs     map[TopicPartition]*Log
+}
+
+// Open locks the directories, formats empty ones, and loads every log (recovering after a kill). A
+// directory with an I/O error is offline from the start; only when all are, Open fails.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	if len(o.Dirs) == 0 {
+		return nil, errors.New("no log directory is configured")
+	}
+	s := &Store{
+		o: o, files: newFileCache(o.FS, o.OpenFiles), previousEpoch: -1,
+		logs: map[TopicPartition]*Log{},
+	}
+	s.bg = newBackground(s)
+	if err := s.open(ctx); err != nil {
+		s.unlock()
+		return nil, err
+	}
+	s.bg.started = true
+	go s.bg.run()
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	paths := slices.Clone(s.o.Dirs)
+	if !slices.Contains(paths, s.o.MetadataDir) {
+		paths = append(paths, s.o.MetadataDir)
+	}
+	for _, path := range paths {
+		if err := s.lockDir(path); err != nil {
+			return err
+		}
+	}
+	if err := s.identify(); err != nil {
+		return err
+	}
+	for i, d := range s.dirs {
+		if d.usable() != nil || i >= len(s.o.Dirs) {
+			continue
+		}
+		if err := s.loadDir(ctx, d); err != nil {
+			return err
+		}
+	}
+	for _, d := range s.dirs {
+		if d.usable() == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("every log directory is offline: %w", s.dirs[0].usable())
+}
+
+// lockDir takes the directory for this process before anything else in it is touched.
+func (s *Store) lockDir(path string) error {
+	d := &logDir{path: path, logger: s.o.Logger, onFailure: s.o.OnDirFailure, onDisk: map[string]map[TopicPartition]int64{}}
+	s.dirs = append(s.dirs, d)
+	if err := s.o.FS.MkdirAll(path, 0o755); err != nil {
+		d.fail(err)
+		return nil
+	}
+	lock, err := s.o.FS.Lock(filepath.Join(path, ".lock"))
+	if err != nil {
+		return fmt.Errorf("log directory %s is in use: %w", path, err)
+	}
+	d.lock = lock
+	return nil
+}
+
+func (s *Store) unlock() {
+	for _, d := range s.dirs {
+		if d.lock != nil {
+			_ = d.lock.Close()
+			d.lock = nil
+		}
+	}
+}
+
+// identify reads meta.properties of every directory, holds them against each other and the
+// configuration, and writes those that are missing.
+func (s *Store) identify() error {
+	props := make([]metaProperties, len(s.dirs))
+	s.clusterID = s.o.ClusterID
+	ids := map[UUID]string{}
+	for i, d := range s.dirs {
+		if d.usable() != nil {
+			continue
+		}
+		m, err := readMetaProperties(s.o.FS, d.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			if err := s.mayFormat(d); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, errMalformedFile):
+			return err
+		case err != nil:
+			d.fail(err)
+			continue
+		}
+		if s.clusterID == "" {
+			s.clusterID = m.ClusterID
+		}
+		if m.ClusterID != s.clusterID {
+			return fmt.Errorf("log directory %s belongs to cluster %s, not %s", d.path, m.ClusterID, s.clusterID)
+		}
+		if m.NodeID != s.o.NodeID {
+			return fmt.Errorf("log directory %s belongs to node %d, but node.id is %d", d.path, m.NodeID, s.o.NodeID)
+		}
+		if other, twice := ids[m.DirectoryID]; twice && m.DirectoryID != (UUID{}) {
+			return fmt.Errorf("log directories %s and %s have the same directory.id: one is a copy", other, d.path)
+		}
+		ids[m.DirectoryID] = d.path
+		props[i] = m
+	}
+	if s.clusterID == "" {
+		id, err := newUUID(rand.Reader)
+		if err != nil {
+			return err
+		}
+		s.clusterID = formatUUID(id)
+	}
+	return s.format(props)
+}
+
+// mayFormat refuses a directory that holds logs of nobody knows whom.
+func (s *Store) mayFormat(d *logDir) error {
+	entries, err := s.o.FS.ReadDir(d.path)
+	if err != nil {
+		d.fail(err)
+		return nil
+	}
+	for _, e := range entries {
+		if _, _, err := parseDirName(e.Name()); err == nil && e.IsDir() {
+			return fmt.Errorf("no readable %s in %s, which holds the log %s", metaPropertiesFile, d.path, e.Name())
+		}
+	}
+	return nil
+}
+
+// format writes meta.properties where it, or the directory id in it, is missing.
+func (s *Store) format(props []metaProperties) error {
+	for i, d := range s.dirs {
+		if d.usable() != nil {
+			continue
+		}
+		m := props[i]
+		if m.DirectoryID == (UUID{}) {
+			id, err := newUUID(rand.Reader)
+			if err != nil {
+				return err
+			}
+			m = metaProperties{ClusterID: s.clusterID, NodeID: s.o.NodeID, DirectoryID: id}
+			if err := m.write(s.o.FS, d.path, s.o.Clock.Now()); err != nil {
+				d.fail(fmt.Errorf("writing %s: %w", metaPropertiesFile, err))
+				continue
+			}
+		}
+		d.id = m.DirectoryID
+	}
+	return nil
+}
+
+// ClusterID is the cluster that the directories belong to.
+func (s *Store) ClusterID() string { return s.clusterID }
+
+// MetadataDir is where the metadata log lives.
+func (s *Store) MetadataDir() string { return s.o.MetadataDir }
+
+// Dirs lists the log directories.
+func (s *Store) Dirs() []DirInfo {
+	infos := make([]DirInfo, 0, len(s.o.Dirs))
+	for _, d := range s.dirs[:len(s.o.Dirs)] {
+		info := DirInfo{Path: d.path, ID: d.id, Offline: d.usable() != nil, TotalBytes: -1, UsableBytes: -1}
+		if !info.Offline {
+			if total, usable, err := s.o.FS.Space(d.path); err == nil {
+				info.TotalBytes, info.UsableBytes = total, usable
+			}
+		}
+		infos = append(infos, info)
+	}
+	return infos
+}
+
+// PreviousBrokerEpoch is the epoch of the clean-shutdown marker, -1 after a kill.
+func (s *Store) PreviousBrokerEpoch() int64 { return s.previousEpoch }
+
+// Log finds an open log; nil when there is none.
+func (s *Store) Log(tp TopicPartition) *Log {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.logs[tp]
+}
+
+// Logs lists all open logs.
+func (s *Store) Logs() []*Log {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	logs := make([]*Log, 0, len(s.logs))
+	for _, l := range s.logs {
+		logs = append(logs, l)
+	}
+	return logs
+}

@@ -1,0 +1,267 @@
+package logstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// dirCheckpoints are a directory's checkpoint files.
+type dirCheckpoints struct {
+	recoveryPoints, logStarts, highWatermarks map[TopicPartition]int64
+}
+
+// loadDir loads all logs of a directory. An I/O error takes the directory offline; a log that is corrupt
+// is offline alone. The error is one that must end the start.
+func (s *Store) loadDir(ctx context.Context, d *logDir) error {
+	clean, epoch, err := readCleanShutdown(s.o.FS, d.path)
+	if err == nil {
+		err = removeCleanShutdown(s.o.FS, d.path)
+	}
+	if err != nil {
+		d.fail(err)
+		return nil
+	}
+	d.hadCleanStop = clean
+	if clean {
+		s.previousEpoch = max(s.previousEpoch, epoch)
+	}
+	points, err := s.readCheckpoints(d)
+	if err != nil {
+		d.fail(err)
+		return nil
+	}
+	entries, err := s.o.FS.ReadDir(d.path)
+	if err != nil {
+		d.fail(err)
+		return nil
+	}
+	var found []TopicPartition
+	for _, e := range entries {
+		if !e.IsDir() || e.Name() == metadataLogDir {
+			continue
+		}
+		path := filepath.Join(d.path, e.Name())
+		tp, suffix, err := parseDirName(e.Name())
+		switch {
+		case err != nil:
+			s.o.Logger.Warn("ignoring a directory that is not a partition's", "dir", path)
+		case suffix == deleteDirSuffix:
+			s.bg.after(0, path, func() error { return s.o.FS.RemoveAll(path) })
+		case suffix == "":
+			found = append(found, tp)
+		}
+	}
+	d.incomplete = true
+	if err := s.loadLogs(ctx, d, found, points); err != nil {
+		return err
+	}
+	d.incomplete = false
+	return nil
+}
+
+// readCheckpoints reads the three files; a malformed one is as good as none.
+func (s *Store) readCheckpoints(d *logDir) (dirCheckpoints, error) {
+	var c dirCheckpoints
+	for name, into := range map[string]*map[TopicPartition]int64{
+		recoveryPointFile: &c.recoveryPoints, logStartFile: &c.logStarts, highWatermarkFile: &c.highWatermarks,
+	} {
+		path := filepath.Join(d.path, name)
+		offsets, err := readOffsets(s.o.FS, path)
+		if errors.Is(err, errMalformedCheckpoint) {
+			s.o.Logger.Warn("ignoring a checkpoint file", "file", path, "err", err)
+			offsets, err = map[TopicPartition]int64{}, nil
+		}
+		if err != nil {
+			return c, err
+		}
+		*into = offsets
+		d.onDisk[name] = offsets
+	}
+	return c, nil
+}
+
+// loadLogs loads with RecoveryThreads at once.
+func (s *Store) loadLogs(ctx context.Context, d *logDir, found []TopicPartition, points dirCheckpoints) error {
+	work := make(chan TopicPartition)
+	var wg sync.WaitGroup
+	var once sync.Once
+	var fatal error
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for range min(s.o.RecoveryThreads, len(found)) {
+		wg.Go(func() {
+			for tp := range work {
+				err := s.loadLog(d, tp, checkpointed{
+					recoveryPoint: points.recoveryPoints[tp], logStart: points.logStarts[tp],
+					highWatermark: points.highWatermarks[tp], clean: d.hadCleanStop,
+				})
+				if err != nil {
+					once.Do(func() { fatal = err; cancel() })
+				}
+			}
+		})
+	}
+	for _, tp := range found {
+		select {
+		case work <- tp:
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	close(work)
+	wg.Wait()
+	if fatal != nil {
+		return fatal
+	}
+	return ctx.Err()
+}
+
+func (s *Store) loadLog(d *logDir, tp TopicPartition, c checkpointed) error {
+	if d.usable() != nil {
+		return nil
+	}
+	l := s.newLog(tp, filepath.Join(d.path, tp.dirName()), d, s.o.DefaultConfig)
+	err := l.loadTopicID()
+	if err == nil {
+		err = l.load(c)
+	}
+	var corrupt *CorruptError
+	switch {
+	case errors.As(err, &corrupt):
+		l.offline.Store(&offlineError{corrupt})
+		l.closeFiles()
+		l.epochs = &epochCache{}
+		l.epochs.value.Store(&epochEntries{})
+		l.recoveryPoint.Store(c.recoveryPoint)
+		l.logStart.Store(c.logStart)
+		l.highWatermark.Store(c.highWatermark)
+		l.logger.Error("the log is corrupt and stays offline; nothing was changed", "file", corrupt.File, "position", corrupt.Position, "err", corrupt)
+	case err != nil:
+		d.fail(fmt.Errorf("loading %s: %w", tp, err))
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.logs[tp]; other != nil {
+		return fmt.Errorf("%s is in two log directories: %s and %s", tp, other.Dir(), d.path)
+	}
+	s.logs[tp] = l
+	return nil
+}
+
+// loadTopicID reads partition.metadata; one that is missing or torn leaves the topic id zero.
+func (l *Log) loadTopicID() error {
+	id, err := readPartitionMetadata(l.fs, l.path.get())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, errMalformedFile):
+		l.logger.Warn("the topic id is not readable", "err", err)
+		return nil
+	}
+	l.topicID = id
+	return err
+}
+
+func (s *Store) newLog(tp TopicPartition, path string, d *logDir, c Config) *Log {
+	tp.Topic = strings.Clone(tp.Topic) // it may alias a request's buffer
+	l := newLog(tp, path, d, s.o.FS, s.files, s.o.Clock, s.o.Logger, c)
+	l.bg = s.bg
+	return l
+}
+
+// Create makes the log of a new partition, in the directory with the fewest logs. Its name becomes
+// durable with the first record.
+func (s *Store) Create(tp TopicPartition, topicID UUID, c Config) (*Log, error) {
+	s.createMu.Lock()
+	defer s.createMu.Unlock()
+	if s.Log(tp) != nil {
+		return nil, fmt.Errorf("creating %s: %w", tp, fs.ErrExist)
+	}
+	d, err := s.emptiest()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.forget(d, tp); err != nil {
+		return nil, err
+	}
+	l := s.newLog(tp, filepath.Join(d.path, tp.dirName()), d, c)
+	l.topicID = topicID
+	err = s.o.FS.MkdirAll(l.path.get(), 0o755)
+	if err == nil && topicID != (UUID{}) {
+		text := "version: 0\ntopic_id: " + formatUUID(topicID)
+		err = writeInPlace(s.o.FS, filepath.Join(l.path.get(), partitionMetadataFile), []byte(text), false)
+	}
+	if err == nil {
+		err = l.load(checkpointed{clean: true})
+	}
+	if err != nil {
+		return nil, l.ioFailed("creating", err)
+	}
+	s.mu.Lock()
+	s.logs[l.tp] = l
+	s.mu.Unlock()
+	return l, nil
+}
+
+// emptiest is the usable directory with the fewest logs.
+func (s *Store) emptiest() (*logDir, error) {
+	if len(s.o.Dirs) == 1 {
+		return s.dirs[0], s.dirs[0].usable()
+	}
+	count := map[*logDir]int{}
+	for _, l := range s.Logs() {
+		count[l.disk]++
+	}
+	var best *logDir
+	var err error
+	for _, d := range s.dirs[:len(s.o.Dirs)] {
+		if e := d.usable(); e != nil {
+			err = e
+		} else if best == nil || count[d] < count[best] {
+			best = d
+		}
+	}
+	if best == nil {
+		return nil, err
+	}
+	return best, nil
+}
+
+// Delete renames the log away at once (its name can be used again) and removes the files later.
+func (s *Store) Delete(tp TopicPartition) error {
+	l, err := s.retire(tp, deleteDirSuffix)
+	if err != nil || l == nil {
+		return err
+	}
+	path := l.path.get()
+	s.bg.after(l.config.Load().FileDeleteDelay, path, func() error { return s.o.FS.RemoveAll(path) })
+	return nil
+}
+
+// MarkStray renames a log that the metadata does not know.
+func (s *Store) MarkStray(tp TopicPartition) error {
+	_, err := s.retire(tp, strayDirSuffix)
+	return err
+}
+
+// retire takes a log out and renames its directory; nil when there is no such log.
+func (s *Store) retire(tp TopicPartition, suffix string) (*Log, error) {
+	s.mu.Lock()
+	l := s.logs[tp]
+	delete(s.logs, tp) // appends and checkpoints that have it see a closed log
+	s.mu.Unlock()
+	if l == nil {
+		return nil, nil
+	}
+	if err := l.disk.usable(); err != nil {
+		return nil, err
+	}
+	return l, l.retire(filepath.Join(l.disk.path, tp.suffixedDirName(suffix)))
+}

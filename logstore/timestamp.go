@@ -1,0 +1,161 @@
+package logstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"minikafka/internal/vfs"
+	"minikafka/protocol"
+)
+
+// TimestampedOffset is a record's offset, timestamp and leader epoch; Offset -1: none.
+type TimestampedOffset struct {
+	Offset, Timestamp int64
+	LeaderEpoch       int32
+}
+
+func noOffset() TimestampedOffset {
+	return TimestampedOffset{Offset: -1, Timestamp: -1, LeaderEpoch: -1}
+}
+
+// OffsetForTimestamp finds the first record with timestamp >= ts and offset >= log start, below upTo.
+func (l *Log) OffsetForTimestamp(ts, upTo int64) (TimestampedOffset, error) {
+	for {
+		found, err := l.lookupTimestamp(ts, upTo)
+		if !errors.Is(err, errRemoved) {
+			return found, err
+		}
+	}
+}
+
+func (l *Log) lookupTimestamp(ts, upTo int64) (TimestampedOffset, error) {
+	if err := l.usable(); err != nil {
+		return noOffset(), err
+	}
+	start := l.logStart.Load()
+	segments := l.segments()
+	for _, s := range segments[segments.floor(start):] {
+		if s.base >= upTo {
+			break
+		}
+		largest, err := s.largestTimestamp()
+		if err != nil {
+			return noOffset(), l.readFailed(err)
+		}
+		if largest < ts {
+			continue
+		}
+		found, err := l.lookupInSegment(s, ts, start)
+		if err != nil {
+			return noOffset(), l.readFailed(err)
+		}
+		switch {
+		case found.Offset < 0: // its largest timestamps lie below the log start
+			continue
+		case found.Offset >= upTo:
+			return noOffset(), nil
+		}
+		return found, nil
+	}
+	return noOffset(), nil
+}
+
+// lookupInSegment goes from the time index to the offset index to the batches.
+func (l *Log) lookupInSegment(s *segment, ts, start int64) (TimestampedOffset, error) {
+	floor, err := s.timeFloor(ts, l.config.Load().SegmentIndexBytes)
+	if err != nil {
+		return noOffset(), err
+	}
+	position, err := s.floorPosition(max(floor, start))
+	if err != nil {
+		return noOffset(), err
+	}
+	f, err := s.log.acquire(false)
+	if err != nil {
+		return noOffset(), err
+	}
+	defer s.log.release()
+	scan := scanHeaders(f, position, s.size.Load())
+	defer scan.done()
+	for {
+		h, err := scan.next()
+		if errors.Is(err, io.EOF) {
+			return noOffset(), nil
+		}
+		if err != nil {
+			return noOffset(), err
+		}
+		if h.maxTimestamp < ts || h.lastOffset < start {
+			continue
+		}
+		found, err := firstRecord(f, &h, ts, start)
+		if err != nil || found.Offset >= 0 {
+			return found, err
+		}
+	}
+}
+
+// firstRecord is the first record of a batch with a timestamp >= ts and an offset >= start.
+func firstRecord(f vfs.File, h *batchHeader, ts, start int64) (TimestampedOffset, error) {
+	if h.magic != 2 { // a message set is one record, or compressed: then its last offset stands for it
+		return TimestampedOffset{h.lastOffset, h.maxTimestamp, -1}, nil
+	}
+	b := protocol.Batch(make([]byte, h.size))
+	if err := readFull(f, b, h.position); err != nil {
+		return noOffset(), err
+	}
+	it := b.Iterate()
+	defer it.Close()
+	var r protocol.Record
+	for it.Next(&r) {
+		offset, recordTs := b.BaseOffset()+int64(r.OffsetDelta), b.BaseTimestamp()+r.TimestampDelta
+		if b.IsLogAppendTime() {
+			recordTs = b.MaxTimestamp()
+		}
+		if recordTs >= ts && offset >= start {
+			return TimestampedOffset{offset, recordTs, b.LeaderEpoch()}, nil
+		}
+	}
+	if err := it.Err(); err != nil {
+		return noOffset(), fmt.Errorf("%s at %d: %w: %w", f.Name(), h.position, errFrame, err)
+	}
+	return noOffset(), nil
+}
+
+// MaxTimestamp finds the first record that has the largest timestamp.
+func (l *Log) MaxTimestamp() (TimestampedOffset, error) {
+	for {
+		found, err := l.lookupMaxTimestamp()
+		if !errors.Is(err, errRemoved) {
+			return found, err
+		}
+	}
+}
+
+func (l *Log) lookupMaxTimestamp() (TimestampedOffset, error) {
+	if err := l.usable(); err != nil {
+		return noOffset(), err
+	}
+	start := l.logStart.Load()
+	segments := l.segments()
+	var in *segment
+	most := int64(-1)
+	for _, s := range segments[segments.floor(start):] {
+		largest, err := s.largestTimestamp()
+		if err != nil {
+			return noOffset(), l.readFailed(err)
+		}
+		if largest > most {
+			in, most = s, largest
+		}
+	}
+	if in == nil {
+		return noOffset(), nil
+	}
+	found, err := l.lookupInSegment(in, most, start)
+	if err != nil {
+		return noOffset(), l.readFailed(err)
+	}
+	return found, nil
+}

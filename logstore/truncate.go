@@ -1,0 +1,97 @@
+package logstore
+
+import "slices"
+
+// TruncateTo removes offsets >= offset.
+func (l *Log) TruncateTo(offset int64) error {
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if end := l.leo.Load(); offset >= end {
+		return l.epochs.truncateFromEnd(end)
+	}
+	l.logger.Info("truncating", "to", offset, "logEndOffset", l.leo.Load())
+	segments := l.segments()
+	if offset < segments[0].base {
+		return l.startAt(offset, offset)
+	}
+	if err := l.lowerRecoveryPoint(offset); err != nil {
+		return err
+	}
+	keep := segments[:segments.floor(offset)+1]
+	gone := slices.Clone(segments[len(keep):])
+	slices.Reverse(gone) // newest first, so that a crash leaves a log without a hole
+	l.list.Store(&keep)
+	l.leo.Store(offset)
+	l.highWatermark.Store(min(l.highWatermark.Load(), offset))
+	l.logStart.Store(min(l.logStart.Load(), offset))
+	if err := l.removeSegments(gone, l.config.Load().FileDeleteDelay); err != nil {
+		return err
+	}
+	if err := keep.active().truncate(offset, l.config.Load().SegmentIndexBytes); err != nil {
+		return l.ioFailed("truncating", err)
+	}
+	if err := l.fs.SyncDir(l.path.get()); err != nil {
+		return l.ioFailed("truncating", err)
+	}
+	if err := l.epochs.truncateFromEnd(offset); err != nil {
+		return l.ioFailed("truncating the leader epochs of", err)
+	}
+	return l.reloadProducers()
+}
+
+// TruncateFullyAndStartAt empties the log.
+func (l *Log) TruncateFullyAndStartAt(offset int64) error {
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	l.logger.Info("truncating fully", "startingAt", offset, "logEndOffset", l.leo.Load())
+	return l.startAt(offset, offset)
+}
+
+// startAt replaces all segments by an empty one at base. logStart may be above base: then the first batch
+// is still to come and begins below the log start. Caller holds both mutexes.
+func (l *Log) startAt(base, logStart int64) error {
+	if err := l.lowerRecoveryPoint(base); err != nil {
+		return err
+	}
+	gone := slices.Clone(l.segments())
+	slices.Reverse(gone)
+	if err := l.removeSegments(gone, 0); err != nil {
+		return err
+	}
+	s, err := l.createSegment(base)
+	if err != nil {
+		return l.ioFailed("creating a segment of", err)
+	}
+	if err := l.epochs.clear(); err != nil {
+		return l.ioFailed("clearing the leader epochs of", err)
+	}
+	l.list.Store(&segmentList{s})
+	l.leo.Store(base)
+	l.logStart.Store(logStart)
+	l.highWatermark.Store(logStart)
+	l.recoveryPoint.Store(base)
+	return l.clearProducers()
+}
+
+// lowerRecoveryPoint puts a lower recovery point on disk before what it covered goes away: else recovery
+// would miss records that the old one calls safe. Caller holds flushMu.
+func (l *Log) lowerRecoveryPoint(offset int64) error {
+	if l.recoveryPoint.Load() <= offset {
+		return nil
+	}
+	l.recoveryPoint.Store(offset)
+	if l.bg == nil {
+		return nil
+	}
+	return l.bg.checkpointRecoveryPoints(l.disk)
+}
