@@ -54,7 +54,7 @@ func (h *Handlers) Serve(ctx context.Context, a API, r *Request, body kmsg.Reque
 	return a.handle(h, ctx, r, body)
 }
 
-// Table is every API that is served. ApiVersions, dispatch, docs/apis.md and the coverage test derive from it.
+// Table is every API that is served, by key. ApiVersions, dispatch, docs/apis.md and the coverage test derive from it.
 var Table = []API{
 	api(kmsg.Metadata, 0, 13, (*Handlers).metadata),
 	api(kmsg.ApiVersions, 0, 5, (*Handlers).apiVersions),
