@@ -183,8 +183,12 @@ func (s *producerState) checkMarker(b protocol.Batch, p *producerEntry, r append
 	}
 	epoch := b.ProducerEpoch()
 	retry := p.TxnFirstOffset < 0 || epoch == math.MaxInt16 // of a marker that is already here; or no epoch is left
-	if epoch < p.Epoch || (r.MarkerVersion >= 2 && epoch == p.Epoch && !retry) {
+	if epoch < p.Epoch {
 		return epochError(b, p.Epoch)
+	}
+	if r.MarkerVersion >= 2 && epoch == p.Epoch && !retry {
+		return fmt.Errorf("%w: the marker of producer %d at offset %d has epoch %d, which is not larger than its transaction's",
+			ErrProducerEpoch, b.ProducerID(), b.BaseOffset(), epoch)
 	}
 	if m.CoordinatorEpoch < p.CoordinatorEpoch {
 		return fmt.Errorf("%w: invalid coordinator epoch for producer %d at offset %d: %d (zombie), %d (current)",
