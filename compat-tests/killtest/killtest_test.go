@@ -163,7 +163,7 @@ func (r *run) produce(ctx context.Context, partition, writer int32, burst int64,
 			time.Sleep(time.Millisecond)
 		}
 	}
-	cl.AbortBufferedRecords(context.Background())
+	_ = cl.AbortBufferedRecords(context.Background())
 }
 
 func (r *run) count() (total, acked int) {

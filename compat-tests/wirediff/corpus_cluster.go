@@ -14,6 +14,7 @@ func corpus() []scenario {
 		{"apiversions", apiVersionsScenario},
 		{"versions", versionsScenario},
 		{"framing", framingScenario},
+		{"pipeline", pipelineScenario},
 		{"cluster", clusterScenario},
 		{"metadata", metadataScenario},
 		{"metadata-autocreate", autoCreateScenario},
@@ -161,6 +162,30 @@ func framingScenario(s *script) {
 		}
 	}
 	nullArrays(s)
+}
+
+// pipelineScenario has several requests of one connection in flight: slow ones do not let quick ones overtake.
+func pipelineScenario(s *script) {
+	t := s.topic("t", 1)
+	waiting := s.fetch(12, t, 2)
+	waiting.MaxWaitMillis, waiting.MinBytes = 100, 1<<20
+	s.pipeline(
+		pending{"1 produce", 9, s.produce(9, t, -1, newBatch("a"))},
+		pending{"2 produce, acks 1", 9, s.produce(9, t, 1, newBatch("b"))},
+		pending{"3 fetch that waits", 12, waiting},
+		pending{"4 metadata", 12, metadata(t)},
+		pending{"5 produce", 9, s.produce(9, t, -1, newBatch("c"))},
+		pending{"6 fetch", 12, s.fetch(12, t, 0)},
+		pending{"7 create", 7, createTopics(createTopic(t, 1))},
+		pending{"8 versions", 3, apiVersionsRequest("wirediff", "1")},
+	)
+	old := metadata(t)
+	s.pipeline(
+		pending{"before a wrong frame", 9, s.produce(9, t, -1, newBatch("d"))},
+		pending{"wrong frame", 99, old},
+		pending{"after a wrong frame", 9, s.produce(9, t, -1, newBatch("e"))},
+	)
+	s.send("what was stored", 12, s.fetch(12, t, 0))
 }
 
 // nullArrays sends a null where Kafka's schema has an array that must be there.

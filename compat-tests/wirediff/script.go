@@ -138,6 +138,39 @@ func (s *script) sendUnanswered(step string, version int16, req kmsg.Request) {
 	s.out = append(s.out, x)
 }
 
+// A pending request of a pipeline.
+type pending struct {
+	step    string
+	version int16
+	req     kmsg.Request
+}
+
+// pipeline sends requests in one write, and notes the answers, which must come in the same order.
+func (s *script) pipeline(requests ...pending) {
+	var bytes []byte
+	first := s.wire.corr + 1
+	for _, p := range requests {
+		s.unused(p.step)
+		bytes = append(bytes, s.wire.encode(p.req, p.version)...)
+	}
+	if err := s.wire.write(bytes); err != nil {
+		panic(fatal{err})
+	}
+	for i, p := range requests {
+		x := Exchange{Step: p.step, Key: p.req.Key(), Version: p.version, Outcome: "answered"}
+		if s.wire.conn == nil {
+			x.Outcome = errClosed.Error()
+		} else if answer, err := s.wire.read(answerWithin); err != nil {
+			x.Outcome = err.Error()
+		} else if resp, exact, err := decode(answer, p.req.Key(), p.version, first+int32(i)); err != nil {
+			x.Outcome = err.Error()
+		} else {
+			x.Loose, x.Response = !exact, s.tree.of(resp)
+		}
+		s.out = append(s.out, x)
+	}
+}
+
 // each sends the request of a step at every version from lo to hi.
 func (s *script) each(step string, lo, hi int16, request func(v int16) kmsg.Request) {
 	for v := lo; v <= hi; v++ {
