@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Start is the timestamp of the first record; record i is i*100 ms later.
-var Start = time.UnixMilli(1_700_000_000_000)
+// Start is the timestamp of the first record; record i is i*100 ms later. Young enough for every retention.
+var Start = time.UnixMilli(time.Now().Add(-time.Hour).UnixMilli())
 
 // Step is the time between two records.
 const Step = 100 * time.Millisecond
