@@ -115,6 +115,9 @@ func electLeader(image *metadata.Image, t *metadata.Topic, partition int32, acti
 	if next.Leader != p.Leader {
 		r.Leader, changed = &next.Leader, true
 	}
+	if changed && next.Leader != metadata.NoLeader && p.LeaderRecoveryState != 0 {
+		r.LeaderRecoveryState = new(int8(0)) // recovered: our logs are when they are open
+	}
 	if !changed {
 		return nil
 	}

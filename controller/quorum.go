@@ -37,7 +37,9 @@ type quorum struct {
 	clock  clock.Clock
 	dir    string // of the log
 	nodeID int32
-	id     uint64
+	id     uint64 // raft's
+
+	directoryID metadata.UUID
 
 	node  *raft.RawNode
 	store *raftStore
@@ -53,7 +55,7 @@ type quorum struct {
 
 func newQuorum(o Options, dir string, store *raftStore, state quorumState, apply func(committed) error) (*quorum, error) {
 	q := &quorum{
-		fs: o.FS, clock: o.Clock, dir: dir, nodeID: o.NodeID, id: raftID(o.NodeID, o.DirectoryID),
+		fs: o.FS, clock: o.Clock, dir: dir, nodeID: o.NodeID, id: raftID(o.NodeID, o.DirectoryID), directoryID: o.DirectoryID,
 		store: store, state: state, apply: apply,
 	}
 	store.conf = raftpb.EnsureConfState(&raftpb.ConfState{Voters: []uint64{q.id}})
@@ -175,10 +177,13 @@ func (q *quorum) saveState(rd raft.Ready) error {
 		next.leaderEpoch, next.votedID, next.votedDir = int32(epoch), -1, metadata.UUID{}
 		if rd.GetVote() == q.id && next.leaderID != q.nodeID {
 			next.votedID = q.nodeID
+			if next.version > 0 {
+				next.votedDir = q.directoryID
+			}
 		}
 	}
 	if rd.SoftState != nil && rd.Lead == q.id {
-		next.leaderID, next.votedID = q.nodeID, -1
+		next.leaderID, next.votedID, next.votedDir = q.nodeID, -1, metadata.UUID{}
 	}
 	if next.same(q.state) {
 		return nil

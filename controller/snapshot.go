@@ -35,8 +35,8 @@ type snapshotID struct {
 
 func (s snapshotID) name() string { return fmt.Sprintf("%020d-%010d", s.EndOffset, s.Epoch) }
 
-func parseSnapshotName(name string) (id snapshotID, ok bool) {
-	stem, ok := strings.CutSuffix(name, checkpointSuffix)
+func parseSnapshotName(name, suffix string) (id snapshotID, ok bool) {
+	stem, ok := strings.CutSuffix(name, suffix)
 	if !ok || len(stem) != 31 || stem[20] != '-' {
 		return id, false
 	}
@@ -53,7 +53,7 @@ func listSnapshots(fsys vfs.FS, dir string) ([]snapshotID, error) {
 	}
 	var out []snapshotID
 	for _, e := range entries { // sorted by name, which is by offset
-		if id, ok := parseSnapshotName(e.Name()); ok {
+		if id, ok := parseSnapshotName(e.Name(), checkpointSuffix); ok {
 			out = append(out, id)
 		}
 	}
@@ -188,19 +188,19 @@ func readRaftIndex(fsys vfs.FS, dir string, id snapshotID) (uint64, error) {
 	return f.Index, nil
 }
 
-// removeSnapshotsBelow removes the snapshots before keep, with their raft indexes.
+// removeSnapshotsBelow removes the snapshots before keep, and raft indexes without a snapshot.
 func removeSnapshotsBelow(fsys vfs.FS, dir string, keep snapshotID) error {
-	all, err := listSnapshots(fsys, dir)
+	entries, err := fsys.ReadDir(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("listing %s: %w", dir, err)
 	}
-	for _, id := range all {
-		if id.EndOffset >= keep.EndOffset {
-			continue
-		}
+	for _, e := range entries {
 		for _, suffix := range []string{checkpointSuffix, raftIndexSuffix} {
-			err := fsys.Remove(filepath.Join(dir, id.name()+suffix))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			id, ok := parseSnapshotName(e.Name(), suffix)
+			if !ok || id.EndOffset >= keep.EndOffset {
+				continue
+			}
+			if err := fsys.Remove(filepath.Join(dir, e.Name())); err != nil {
 				return fmt.Errorf("removing snapshot %s: %w", id.name(), err)
 			}
 		}
