@@ -56,7 +56,7 @@ type crash struct {
 }
 
 // crashes runs a workload with small snapshots and stops the machine before every operation on disk.
-func crashes(t *testing.T, openLog openLogFunc, options vfs.CrashOptions) (out []crash, disk *vfs.Mem) {
+func crashes(t *testing.T, options vfs.CrashOptions) (out []crash, disk *vfs.Mem) {
 	mem := newDataDir(t)
 	var mu sync.Mutex
 	var answered, deleted []string
@@ -80,7 +80,7 @@ func crashes(t *testing.T, openLog openLogFunc, options vfs.CrashOptions) (out [
 	for life := range 3 {
 		o := testOptions(t, fsys)
 		o.Config = config.New(map[string]string{"metadata.log.max.record.bytes.between.snapshots": "1500"})
-		c, err := openWith(t.Context(), o, openLog)
+		c, err := Open(t.Context(), o)
 		require.NoError(t, err)
 		boot(t, c)
 		for i := range 8 {
@@ -107,19 +107,19 @@ func crashes(t *testing.T, openLog openLogFunc, options vfs.CrashOptions) (out [
 	return out, mem
 }
 
-// testCrashes: whatever the crash kept of unsynced writes, the next start has every answered change.
-func testCrashes(t *testing.T, openLog openLogFunc) {
+// Whatever the crash kept of unsynced writes, the next start has every answered change.
+func TestEveryAnsweredChangeSurvivesACrashAtEveryOperation(t *testing.T) {
 	for name, options := range map[string]vfs.CrashOptions{
 		"nothing unsynced survives":    {Unsynced: vfs.KeepNone},
 		"everything unsynced survives": {Unsynced: vfs.KeepAll},
 		"some of it survives":          {Unsynced: vfs.KeepRandom},
 	} {
 		t.Run(name, func(t *testing.T) {
-			all, _ := crashes(t, openLog, options)
+			all, _ := crashes(t, options)
 			t.Logf("%d crashes", len(all))
 			snapshots := 0
 			for _, crash := range all {
-				c, err := openWith(t.Context(), testOptions(t, crash.disk), openLog)
+				c, err := Open(t.Context(), testOptions(t, crash.disk))
 				require.NoError(t, err, "crash before %s", crash.op)
 				for _, topic := range crash.answered {
 					require.NotNil(t, c.Image().TopicByName(topic), "crash before %s lost topic %s", crash.op, topic)
@@ -142,18 +142,14 @@ func testCrashes(t *testing.T, openLog openLogFunc) {
 	}
 }
 
-func TestEveryAnsweredChangeSurvivesACrashAtEveryOperationOfTheFakeLog(t *testing.T) {
-	testCrashes(t, openFakeLog)
-}
-
 func TestSnapshotAndTailMakeTheSameImageAsTheWholeLog(t *testing.T) {
-	_, disk := crashes(t, openFakeLog, vfs.CrashOptions{})
+	_, disk := crashes(t, vfs.CrashOptions{})
 	c := open(t, testOptions(t, disk))
 	defer func() { require.NoError(t, c.Close()) }()
 	require.Positive(t, c.newest.EndOffset)
 
 	replay := metadata.NewReplay(metadata.Empty("x"))
-	_, _, err := scanLog(disk, "/data/__cluster_metadata-0", 0, func(b protocol.Batch) error { // the fake keeps all of it
+	_, _, err := scanLog(disk, "/data/__cluster_metadata-0", 0, func(b protocol.Batch) error { // no segment was closed: all of it is there
 		records, err := recordsOf(b)
 		if err == nil {
 			_, _, err = replay.Batch(records, positionOf(b))

@@ -122,7 +122,7 @@ func refused(t *testing.T, fsys *vfs.Mem, message string) {
 		return out
 	}
 	before := list()
-	_, err := openWith(t.Context(), testOptions(t, fsys), openFakeLog)
+	_, err := Open(t.Context(), testOptions(t, fsys))
 	require.ErrorContains(t, err, message)
 	require.Equal(t, before, list(), "nothing on disk was changed")
 }

@@ -21,7 +21,7 @@ func onDisk(t testing.TB, dir string) *Controller {
 	t.Helper()
 	o := testOptions(t, vfs.OS())
 	o.Dir = dir
-	c, err := openWith(t.Context(), o, openFakeLog)
+	c, err := Open(t.Context(), o)
 	require.NoError(t, err)
 	return c
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"minikafka/config"
-	"minikafka/internal/invariant"
 	"minikafka/logstore"
 	"minikafka/metadata"
 	"minikafka/protocol"
@@ -28,12 +27,6 @@ var metadataTopicID = metadata.UUID{15: 1} //nolint:gochecknoglobals // a consta
 // and the image is caught up with the log. A directory that cannot be trusted is an error, and nothing
 // in it was changed then.
 func Open(ctx context.Context, o Options) (*Controller, error) {
-	return openWith(ctx, o, openMetadataLog)
-}
-
-type openLogFunc func(ctx context.Context, o Options, dir string) (metadataLog, error)
-
-func openWith(ctx context.Context, o Options, openLog openLogFunc) (*Controller, error) {
 	dir := filepath.Join(o.Dir, metadataLogName)
 	found, err := inspect(o, dir)
 	if err != nil {
@@ -52,7 +45,7 @@ func openWith(ctx context.Context, o Options, openLog openLogFunc) (*Controller,
 	if err != nil {
 		return nil, fmt.Errorf("formatting the metadata log: %w", err)
 	}
-	log, err := openLog(ctx, o, dir)
+	log, err := openMetadataLog(ctx, o, dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the metadata log: %w", err)
 	}
@@ -119,22 +112,16 @@ func (c *Controller) begin(bootstrap []metadata.Record) error {
 	return <-t.done
 }
 
-func openMetadataLog(ctx context.Context, o Options, dir string) (metadataLog, error) {
-	opened, err := logstore.OpenLog(ctx, logstore.LogOptions{
+func openMetadataLog(ctx context.Context, o Options, dir string) (*logstore.Log, error) {
+	return logstore.OpenLog(ctx, logstore.LogOptions{
 		FS: o.FS, Clock: o.Clock, Logger: o.Logger, Dir: dir, Recover: true,
 		TopicPartition: logstore.TopicPartition{Topic: "__cluster_metadata"}, TopicID: metadataTopicID,
 		Config: logstore.Config{
 			SegmentBytes: config.Get(o.Config, config.MetadataLogSegmentBytes), SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
 			SegmentMs: metadataSegmentTime, RetentionBytes: -1, RetentionMs: -1,
-			FlushMessages: math.MaxInt64, FlushMs: math.MaxInt64, CleanupDelete: true, FileDeleteDelay: time.Minute,
+			FlushMessages: math.MaxInt64, FlushMs: math.MaxInt64, CleanupDelete: true,
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	log, ok := any(opened).(metadataLog)
-	invariant.Check(ok, "logstore.Log lacks a method")
-	return log, nil
 }
 
 // inspection is what a directory holds, read without a change.

@@ -28,7 +28,7 @@ func testOptions(t testing.TB, fsys vfs.FS) Options {
 // open is a controller over fsys that the test closes.
 func open(t testing.TB, o Options) *Controller {
 	t.Helper()
-	c, err := openWith(t.Context(), o, openFakeLog)
+	c, err := Open(t.Context(), o)
 	require.NoError(t, err)
 	return c
 }
