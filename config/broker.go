@@ -5,13 +5,13 @@ var (
 	NodeID = number("node.id", 0, "The node's id in the cluster.", mustBeSet, atLeast(0))
 	// brokerID is the old name of node.id: Load folds it in.
 	brokerID     = number("broker.id", -1, "The old name of node.id.")
-	ProcessRoles = list("process.roles", "", "What the node does: broker, controller, or both.",
+	processRoles = list("process.roles", "", "What the node does: broker, controller, or both.",
 		mustBeSet, valid(ListOf{Values: []string{"broker", "controller"}, NonEmpty: true}))
 	BrokerRack = text("broker.rack", null, "The rack of this broker, for placement and rack-aware fetching.")
 
-	ControllerQuorumVoters = list("controller.quorum.voters", "", "The controllers of a fixed quorum, id@host:port each.",
+	quorumVoters = list("controller.quorum.voters", "", "The controllers of a fixed quorum, id@host:port each.",
 		valid(ListOf{Shown: "non-empty list"}))
-	ControllerQuorumBootstrapServers = list("controller.quorum.bootstrap.servers", "",
+	quorumBootstrapServers = list("controller.quorum.bootstrap.servers", "",
 		"Where a quorum with changing members is found, host:port each.", valid(ListOf{Shown: "non-empty list"}))
 )
 

@@ -375,20 +375,7 @@ func validSource(t *testing.T, k kafkaRow) string {
 
 // awaited are typed keys whose reader is being written. The list may only shrink.
 var awaited = []string{
-	"NodeID", "ProcessRoles", "BrokerRack", "ControllerQuorumVoters", "ControllerQuorumBootstrapServers",
-	"SocketRequestMaxBytes", "SocketSendBufferBytes", "SocketReceiveBufferBytes", "ConnectionsMaxIdleMs",
-	"MaxConnections", "MaxConnectionsPerIP", "QueuedMaxRequestBytes", "FetchMaxBytes",
-	"MaxRequestPartitionSizeLimit", "MaxIncrementalFetchSessionCacheSlots", "LogDirs", "MetadataLogDir",
-	"AutoCreateTopicsEnable",
-	"LogRetentionCheckIntervalMs", "LogFlushOffsetCheckpointIntervalMs",
-	"ReplicaHighWatermarkCheckpointIntervalMs", "NumRecoveryThreadsPerDataDir", "ProducerIDExpirationMs",
-	"ReplicaLagTimeMaxMs",
-
-	"CleanupPolicy", "CompressionType", "CompressionGzipLevel",
-	"CompressionLz4Level", "CompressionZstdLevel", "DeleteRetentionMs", "FileDeleteDelayMs", "FlushMessages",
-	"FlushMs", "IndexIntervalBytes", "MaxCompactionLagMs", "MaxDecompressedMessageBytes", "MaxMessageBytes",
-	"MessageTimestampType", "MessageTimestampBeforeMaxMs", "MessageTimestampAfterMaxMs",
-	"MinCleanableDirtyRatio", "MinCompactionLagMs", "MinInsyncReplicas", "Preallocate", "RetentionBytes",
-	"RetentionMs", "SegmentBytes", "SegmentIndexBytes", "SegmentJitterMs", "SegmentMs",
-	"UncleanLeaderElectionEnable",
+	"SocketSendBufferBytes", "SocketReceiveBufferBytes", "FetchMaxBytes",
+	"MaxIncrementalFetchSessionCacheSlots", "LogFlushOffsetCheckpointIntervalMs", "CompressionGzipLevel",
+	"CompressionLz4Level", "CompressionZstdLevel", "MaxDecompressedMessageBytes", "UncleanLeaderElectionEnable",
 }

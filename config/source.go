@@ -143,7 +143,7 @@ func environment(environ []string) (map[string]string, error) {
 	if advertised == "" {
 		return props, nil
 	}
-	if props[ProcessRoles.Name()] == "controller" {
+	if props[processRoles.Name()] == "controller" {
 		return nil, &Error{Text: "KAFKA_ADVERTISED_LISTENERS is not supported on a KRaft controller."}
 	}
 	if props[listeners.Name()] == "" {

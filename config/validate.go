@@ -39,7 +39,7 @@ func (v *Values) validateStatic() error {
 }
 
 func (v *Values) validateRequired() error {
-	required := []string{NodeID.Name(), ProcessRoles.Name()}
+	required := []string{NodeID.Name(), processRoles.Name()}
 	if !v.standsAlone() {
 		required = append(required, controllerListeners.Name())
 	}
@@ -53,9 +53,9 @@ func (v *Values) validateRequired() error {
 
 // standsAlone: a node that is its own quorum needs no controller listener. Kafka always wants one.
 func (v *Values) standsAlone() bool {
-	roles := Get(v, ProcessRoles)
+	roles := Get(v, processRoles)
 	return slices.Contains(roles, RoleBroker) && slices.Contains(roles, RoleController) &&
-		len(Get(v, ControllerQuorumVoters)) == 0 && len(Get(v, ControllerQuorumBootstrapServers)) == 0
+		len(Get(v, quorumVoters)) == 0 && len(Get(v, quorumBootstrapServers)) == 0
 }
 
 func (v *Values) validateLogs() error {
@@ -139,14 +139,14 @@ func (v *Values) validateQuorum() error {
 	if err != nil {
 		return err
 	}
-	if len(voters) == 0 && len(Get(v, ControllerQuorumBootstrapServers)) == 0 {
+	if len(voters) == 0 && len(Get(v, quorumBootstrapServers)) == 0 {
 		if v.standsAlone() {
 			return nil
 		}
 		return &Error{Text: "If using process.roles, either controller.quorum.bootstrap.servers must contain the set of " +
 			"bootstrap controllers or controller.quorum.voters must contain a parseable set of controllers."}
 	}
-	node, roles := Get(v, NodeID), Get(v, ProcessRoles)
+	node, roles := Get(v, NodeID), Get(v, processRoles)
 	isVoter := slices.Contains(voters, node)
 	shown := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(voters)), ", "), "[]")
 	if !slices.Contains(roles, RoleController) {
@@ -160,7 +160,7 @@ func (v *Values) validateQuorum() error {
 // voters are the ids of controller.quorum.voters.
 func (v *Values) voters() (ids []int32, err error) {
 	const form = "Each entry should be in the form `{id}@{host}:{port}`."
-	for _, entry := range Get(v, ControllerQuorumVoters) {
+	for _, entry := range Get(v, quorumVoters) {
 		id, address, ok := strings.Cut(entry, "@")
 		if !ok {
 			return nil, &Error{Text: "Invalid configuration value for controller.quorum.voters. " + form}
@@ -199,7 +199,7 @@ func (v *Values) validateListeners() error {
 		return err
 	}
 	advertised = slices.DeleteFunc(advertised, isControllers)
-	roles := Get(v, ProcessRoles)
+	roles := Get(v, processRoles)
 	return firstError(
 		func() error { return v.validateRoles(roles, bound, isControllers) },
 		func() error {
