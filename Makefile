@@ -40,7 +40,7 @@ fuzz:
 # Files derived from tables: go:generate lines first, then the documents that tests compare.
 gen:
 	$(GO) generate ./...
-	UPDATE_DOCS=1 $(GO) test -count=1 -run 'Docs|Generated' ./handlers/... ./config/... ./broker/...
+	$(GO) test -count=1 -run TestDocsAreCurrent ./handlers ./config -update
 
 gen-check: gen
 	git diff --exit-code
@@ -56,7 +56,7 @@ compat: build
 
 # Time from exec to the first answered Metadata, and resident memory when idle.
 startup: build
-	$(GO) run ./docker/startup -binary $(BIN)
+	MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -run TestStartsFast ./cmd/minikafka
 
 image:
 	docker/build.sh

@@ -252,7 +252,7 @@ func appendAnswer(dst []byte, h protocol.Header, resp kmsg.Response) []byte {
 	dst = append(dst, 0, 0, 0, 0)
 	dst = protocol.AppendResponseHeader(dst, h)
 	dst = resp.AppendTo(dst)
-	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-frameSizeBytes)) //nolint:gosec // far below 2 GiB
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-frameSizeBytes))
 	return dst
 }
 
@@ -270,7 +270,7 @@ func (w *answer) encode(resp kmsg.Response) {
 	head := protocol.AppendResponseHeader(append(w.pooled, 0, 0, 0, 0), w.header)
 	parts, size := records.AppendParts([]protocol.Part{{Bytes: head}})
 	// The head may have moved: the first part begins with it.
-	binary.BigEndian.PutUint32(parts[0].Bytes, uint32(len(head)-frameSizeBytes+size)) //nolint:gosec // bounded by fetch.max.bytes
+	binary.BigEndian.PutUint32(parts[0].Bytes, uint32(len(head)-frameSizeBytes+size))
 	w.parts = parts
 }
 

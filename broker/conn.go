@@ -131,8 +131,8 @@ func (b *badRequest) Unwrap() error { return b.err }
 // handle answers one request. The frame, and all that aliases it, is not used after it returns.
 func (c *conn) handle(frame []byte) error {
 	c.srv.counts.Requests.Add(1)
-	key := int16(binary.BigEndian.Uint16(frame))         //nolint:gosec // the wire's int16
-	version := int16(binary.BigEndian.Uint16(frame[2:])) //nolint:gosec // the wire's int16
+	key := int16(binary.BigEndian.Uint16(frame))
+	version := int16(binary.BigEndian.Uint16(frame[2:]))
 	api, ok := c.srv.lookup(key)
 	if !ok {
 		return &badRequest{fmt.Errorf("API key %d is not served", key)}

@@ -418,7 +418,7 @@ func TestFetchedRecordsArriveBySendfileAndByCopy(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, content, 0o600))
 	f, err := os.Open(path)
 	require.NoError(t, err)
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var released atomic.Int32
 	ranges := [][2]int{{100, 8 << 20}, {7, 1}, {1 << 20, 65536}}
 	h := serve(t, func(_ context.Context, r *handlers.Request, body kmsg.Request) (kmsg.Response, handlers.Later) {

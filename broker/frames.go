@@ -123,14 +123,14 @@ func (f *frameReader) need() (int, error) {
 	if len(have) < frameSizeBytes {
 		return 0, nil
 	}
-	size := int32(binary.BigEndian.Uint32(have)) //nolint:gosec // the wire's int32
+	size := int32(binary.BigEndian.Uint32(have))
 	if size < minFrame {
 		return 0, &badRequest{fmt.Errorf("frame of %d bytes announced", size)}
 	}
 	if len(have) < frameSizeBytes+2 {
 		return 0, nil
 	}
-	key := int16(binary.BigEndian.Uint16(have[frameSizeBytes:])) //nolint:gosec // the wire's int16
+	key := int16(binary.BigEndian.Uint16(have[frameSizeBytes:]))
 	if limit := f.limit(key); int(size) > limit {
 		return 0, &badRequest{fmt.Errorf("frame of %d bytes announced for API %d, limit %d", size, key, limit)}
 	}

@@ -13,7 +13,7 @@ import (
 // ApiVersions v0-v5. The connection answers versions that are not served; see broker/conn.go.
 
 // softwareName is what a client's name and version must look like.
-var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`) //nolint:gochecknoglobals // a constant
+var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
 // SupportedFeatures are the feature levels that this broker can run with, as it registers them and as
 // ApiVersions shows them: those of Kafka 4.4.
@@ -51,7 +51,8 @@ func (h *Handlers) apiVersions(_ context.Context, r *Request, req *kmsg.ApiVersi
 
 // checkClient is the code for a client that names itself wrongly, or means another broker than this.
 func (h *Handlers) checkClient(req *kmsg.ApiVersionsRequest) int16 {
-	if req.Version >= 3 && !(softwareName.MatchString(req.ClientSoftwareName) && softwareName.MatchString(req.ClientSoftwareVersion)) {
+	wellNamed := softwareName.MatchString(req.ClientSoftwareName) && softwareName.MatchString(req.ClientSoftwareVersion)
+	if req.Version >= 3 && !wellNamed {
 		return kerr.InvalidRequest.Code
 	}
 	if req.Version < 5 {

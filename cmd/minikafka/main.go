@@ -11,7 +11,7 @@ import (
 )
 
 // version is set by the linker.
-var version = "dev" //nolint:gochecknoglobals // -X main.version
+var version = "dev"
 
 func main() {
 	if err := root().Execute(); err != nil {
