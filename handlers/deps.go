@@ -29,4 +29,6 @@ type Handlers struct {
 	ProducerIDs interface {
 		Next(ctx context.Context) (int64, error)
 	}
+
+	fetchSessions fetchSessions
 }

@@ -67,7 +67,12 @@ func tableErrs(f *ast.File) (names []string) {
 }
 
 // internalErrs never reach a handler: they end a start or a connection.
-var internalErrs = map[string]string{}
+var internalErrs = map[string]string{
+	"protocol.ErrFrameSize":  "the connection is closed",
+	"protocol.ErrUnknownAPI": "the connection is closed",
+	"protocol.ErrBadHeader":  "the connection is closed",
+	"protocol.ErrBadRequest": "the connection is closed",
+}
 
 func TestEveryExportedErrorHasACode(t *testing.T) {
 	mapped := map[string]bool{}

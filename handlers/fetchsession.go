@@ -60,7 +60,9 @@ type fetchSession struct {
 	byID       bool  // made by v13 or later
 	privileged bool  // a follower's
 
-	created, lastUsed time.Time // under the cache's lock
+	// Under the cache's lock, which may be taken while mu is held.
+	created, lastUsed time.Time
+	size              int // number of partitions at the last use
 
 	partitions map[fetchKey]*cachedPartition
 	ring       cachedPartition // the order: ring.next is served first
@@ -142,7 +144,7 @@ func nextFetchEpoch(epoch int32) int32 {
 // fetchEvictionAge is how long a session is safe from others that want its place.
 const fetchEvictionAge = 120 * time.Second
 
-// fetchSessions is the cache: at most slots sessions. The zero value with slots set is ready.
+// fetchSessions is the cache. The zero value is ready.
 type fetchSessions struct {
 	mu   sync.Mutex
 	byID map[int32]*fetchSession
@@ -165,9 +167,6 @@ func (f *fetchSessions) begin(req *kmsg.FetchRequest, now time.Time) (fetchConte
 	}
 	f.mu.Lock()
 	s := f.byID[req.SessionID]
-	if s != nil && s.epoch == req.SessionEpoch {
-		s.lastUsed = now
-	}
 	f.mu.Unlock()
 	if s == nil {
 		return fetchContext{}, kerr.FetchSessionIDNotFound
@@ -186,7 +185,15 @@ func (f *fetchSessions) begin(req *kmsg.FetchRequest, now time.Time) (fetchConte
 		return fetchContext{}, nil
 	}
 	s.epoch = nextFetchEpoch(s.epoch)
+	f.touch(s, now)
 	return fetchContext{session: s, epoch: s.epoch}, nil
+}
+
+// touch notes a use; the session is locked.
+func (f *fetchSessions) touch(s *fetchSession, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.lastUsed, s.size = now, len(s.partitions)
 }
 
 func (f *fetchSessions) remove(id int32) {
@@ -199,6 +206,7 @@ func (f *fetchSessions) remove(id int32) {
 func (f *fetchSessions) add(s *fetchSession, slots int, now time.Time, random func() int32) int32 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	s.size = len(s.partitions)
 	if f.byID == nil {
 		f.byID = map[int32]*fetchSession{}
 	}
@@ -212,7 +220,7 @@ func (f *fetchSessions) add(s *fetchSession, slots int, now time.Time, random fu
 	for s.id <= 0 || f.byID[s.id] != nil {
 		s.id = random()
 	}
-	s.created, s.lastUsed = now, now
+	s.created, s.lastUsed, s.size = now, now, len(s.partitions)
 	f.byID[s.id] = s
 	return s.id
 }
@@ -247,5 +255,5 @@ func (s *fetchSession) compare(o *fetchSession) int {
 		}
 		return 1
 	}
-	return cmp.Compare(len(s.partitions), len(o.partitions))
+	return cmp.Compare(s.size, o.size)
 }

@@ -39,6 +39,12 @@ func api[R kmsg.Request](key kmsg.Key, lo, hi int16, fn func(*Handlers, context.
 		}}
 }
 
+// advertised makes a row that ApiVersions shows from an older version on than is served.
+func advertised(from int16, a API) API {
+	a.AdvertisedMin = from
+	return a
+}
+
 // Lookup finds the row of a key; false: the connection is closed.
 func Lookup(key int16) (API, bool) {
 	for _, a := range Table {
@@ -56,12 +62,19 @@ func (h *Handlers) Serve(ctx context.Context, a API, r *Request, body kmsg.Reque
 
 // Table is every API that is served, by key. ApiVersions, dispatch, docs/apis.md and the coverage test derive from it.
 var Table = []API{
+	advertised(0, api(kmsg.Produce, 3, 13, (*Handlers).produce)),
+	api(kmsg.Fetch, 4, 18, (*Handlers).fetch),
+	api(kmsg.ListOffsets, 1, 11, (*Handlers).listOffsets),
 	api(kmsg.Metadata, 0, 13, (*Handlers).metadata),
 	api(kmsg.ApiVersions, 0, 5, (*Handlers).apiVersions),
 	api(kmsg.CreateTopics, 2, 7, (*Handlers).createTopics),
 	api(kmsg.DeleteTopics, 1, 6, (*Handlers).deleteTopics),
+	api(kmsg.DeleteRecords, 0, 2, (*Handlers).deleteRecords),
+	api(kmsg.InitProducerID, 0, 5, (*Handlers).initProducerID),
+	api(kmsg.OffsetForLeaderEpoch, 2, 4, (*Handlers).offsetForLeaderEpoch),
 	api(kmsg.DescribeConfigs, 1, 4, (*Handlers).describeConfigs),
 	api(kmsg.AlterConfigs, 0, 2, (*Handlers).alterConfigs),
+	api(kmsg.DescribeLogDirs, 1, 5, (*Handlers).describeLogDirs),
 	api(kmsg.CreatePartitions, 0, 3, (*Handlers).createPartitions),
 	api(kmsg.IncrementalAlterConfigs, 0, 1, (*Handlers).incrementalAlterConfigs),
 	api(kmsg.DescribeCluster, 0, 2, (*Handlers).describeCluster),

@@ -1,9 +1,6 @@
 package replication
 
-import (
-	"minikafka/logstore"
-	"minikafka/protocol"
-)
+import "minikafka/logstore"
 
 // Isolation of a read.
 type Isolation int8
@@ -87,7 +84,7 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	}
 	aborted, err := p.log.AbortedTxns(r.Offset, end)
 	if err != nil {
-		release(read.Records)
+		read.Records.Release()
 		return ReadResult{}, err
 	}
 	result.Aborted = append(result.Aborted, aborted...)
@@ -115,11 +112,4 @@ func (p *Partition) EndOffsetForEpoch(currentLeaderEpoch, epoch int32) (foundEpo
 	}
 	foundEpoch, endOffset = p.log.EndOffsetForEpoch(epoch)
 	return foundEpoch, endOffset, nil
-}
-
-// release lets go of records that nobody will send.
-func release(s *logstore.Slice) {
-	if source, ok := any(s).(protocol.RecordSource); ok {
-		source.Release()
-	}
 }
