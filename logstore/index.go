@@ -271,7 +271,7 @@ func searchOffsetFile(fsys vfs.FS, path string, base, target int64) (offset, pos
 	if err != nil {
 		return 0, 0, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	size, err := f.Size()
 	if err != nil {
 		return 0, 0, err

@@ -179,7 +179,7 @@ func newUUID(random io.Reader) (UUID, error) {
 	}
 }
 
-var metadataSeparator = regexp.MustCompile(`:\s+`) //nolint:gochecknoglobals // a constant
+var metadataSeparator = regexp.MustCompile(`:\s+`)
 
 // readPartitionMetadata is the topic id in a partition's directory. fs.ErrNotExist when there is no file,
 // errMalformedFile when it does not parse or the id is zero.
@@ -231,11 +231,15 @@ func readCleanShutdown(fsys vfs.FS, dir string) (present bool, brokerEpoch int64
 	if err != nil {
 		return false, -1, err
 	}
+	return true, markerBrokerEpoch(data), nil
+}
+
+func markerBrokerEpoch(data []byte) int64 {
 	var marker struct{ Version, BrokerEpoch *int64 }
 	if json.Unmarshal(data, &marker) != nil || marker.BrokerEpoch == nil || marker.Version == nil || *marker.Version != 0 {
-		return true, -1, nil
+		return -1
 	}
-	return true, *marker.BrokerEpoch, nil
+	return *marker.BrokerEpoch
 }
 
 // writeCleanShutdown marks dir as cleanly stopped.

@@ -73,9 +73,11 @@ func newDecoder(codec Codec) decoder {
 		return &snappyDecoder{}
 	case CodecLz4:
 		return &lz4Decoder{lz4.NewReader(nil)}
-	default:
+	case CodecZstd:
 		return &zstdDecoder{}
+	case CodecNone:
 	}
+	return nil // openStream asks only for those above
 }
 
 func (s *bodyStream) close() {
@@ -178,13 +180,13 @@ func (d *gzipDecoder) reset(body []byte) error {
 	if body == nil {
 		return nil
 	}
-	return d.Reader.Reset(&d.src)
+	return d.Reset(&d.src)
 }
 
 type lz4Decoder struct{ *lz4.Reader }
 
 func (d *lz4Decoder) reset(body []byte) error {
-	d.Reader.Reset(bytes.NewReader(body))
+	d.Reset(bytes.NewReader(body))
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 
 // serveProduce is the least broker that franz-go produces to: one topic "t" with one partition.
 func serveProduce(c net.Conn, port int, requests chan<- *kmsg.ProduceRequest) {
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	for {
 		var size [4]byte
 		if _, err := io.ReadFull(c, size[:]); err != nil {

@@ -33,9 +33,11 @@ type Record struct {
 
 // Headers appends the record's headers to dst; their bytes alias the record's.
 func (r *Record) Headers(dst []RecordHeader) []RecordHeader {
-	p := parser{b: r.headers}
+	i := 0
 	for range r.HeaderCount {
-		key, value := p.bytes(), p.bytes()
+		var key, value []byte
+		key, i = bytesAt(r.headers, i)
+		value, i = bytesAt(r.headers, i)
 		dst = append(dst, RecordHeader{string(key), value})
 	}
 	return dst
@@ -100,12 +102,11 @@ var (
 )
 
 func (it *RecordIterator) nextPlain(r *Record) error {
-	size, n := binary.Varint(it.body)
-	if n <= 0 || n > binary.MaxVarintLen32 || size < 0 || size > int64(len(it.body)-n) {
+	body, end := bytesAt(it.body, 0)
+	if body == nil {
 		return errPrematureEOF
 	}
-	body := it.body[n : n+int(size)]
-	it.body = it.body[n+int(size):]
+	it.body = it.body[end:]
 	return parseRecord(body, r)
 }
 
@@ -198,73 +199,66 @@ func skimRecord(s *bodyStream, size int64, r *Record) error {
 	return err
 }
 
-// parseRecord decodes the record whose bytes after the length are exactly b.
+// parseRecord decodes the record whose bytes after the length are exactly b. It is the inner loop of every
+// produce request: positions in locals, no helper object.
 func parseRecord(b []byte, r *Record) error {
-	p := parser{b: b}
-	p.skip(1) // attributes
-	r.TimestampDelta = p.varint(binary.MaxVarintLen64)
-	r.OffsetDelta = int32(p.varint(binary.MaxVarintLen32))
-	r.Key = p.bytes()
-	r.Value = p.bytes()
-	count := p.varint(binary.MaxVarintLen32)
-	if p.bad || count < 0 || count > int64(len(p.b)) {
+	var delta, count int64
+	var i int
+	r.TimestampDelta, i = varintAt(b, 1) // after the attributes
+	delta, i = varintAt(b, i)
+	r.OffsetDelta = int32(delta)
+	r.Key, i = bytesAt(b, i)
+	r.Value, i = bytesAt(b, i)
+	count, i = varintAt(b, i)
+	if int64(r.OffsetDelta) != delta || count < 0 || count > int64(len(b)-i) {
 		return errStructure
 	}
-	r.HeaderCount, r.headers = int(count), p.b
-	for range count {
-		if size := p.varint(binary.MaxVarintLen32); size < 0 {
+	r.HeaderCount, r.headers = int(count), b[i:]
+	for ; count > 0; count-- {
+		var key []byte
+		if key, i = bytesAt(b, i); key == nil {
 			return errStructure
-		} else {
-			p.skip(size)
 		}
-		p.bytes()
+		_, i = bytesAt(b, i)
 	}
-	if p.bad || len(p.b) > 0 {
+	if i != len(b) {
 		return errStructure
 	}
 	return nil
 }
 
-// parser reads a record's fields; after the first field that does not fit, bad is set and all are zero.
-type parser struct {
-	b   []byte
-	bad bool
+// pastEnd is a position that no later read comes back from.
+const pastEnd = math.MaxInt
+
+// varintAt reads a zig-zag varint at position i and returns the position after it, pastEnd if there is none.
+func varintAt(b []byte, i int) (v int64, next int) {
+	if i < len(b) && b[i] < 0x80 { // most are one byte
+		return int64(b[i]>>1) ^ -int64(b[i]&1), i + 1
+	}
+	return longVarintAt(b, i)
 }
 
-func (p *parser) skip(n int64) {
-	if n > int64(len(p.b)) {
-		p.bad, p.b = true, nil
-		return
+func longVarintAt(b []byte, i int) (v int64, next int) {
+	if i >= len(b) {
+		return 0, pastEnd
 	}
-	p.b = p.b[n:]
+	v, n := binary.Varint(b[i:])
+	if n <= 0 {
+		return 0, pastEnd
+	}
+	return v, i + n
 }
 
-func (p *parser) varint(maxLen int) int64 {
-	if len(p.b) > 0 && p.b[0] < 0x80 { // most are one byte
-		v := int64(p.b[0]>>1) ^ -int64(p.b[0]&1)
-		p.b = p.b[1:]
-		return v
+// bytesAt reads a nullable field at position i: nil for a negative length, and when there is none (then
+// next is pastEnd).
+func bytesAt(b []byte, i int) (field []byte, next int) {
+	n, i := varintAt(b, i)
+	if n < 0 {
+		return nil, i
 	}
-	v, n := binary.Varint(p.b)
-	if n <= 0 || n > maxLen || (maxLen == binary.MaxVarintLen32 && (v > math.MaxInt32 || v < math.MinInt32)) {
-		p.bad, p.b = true, nil
-		return 0
+	if n > int64(len(b)-i) {
+		return nil, pastEnd
 	}
-	p.b = p.b[n:]
-	return v
-}
-
-// bytes reads a nullable field: a negative length is nil.
-func (p *parser) bytes() []byte {
-	n := p.varint(binary.MaxVarintLen32)
-	if n < 0 || p.bad {
-		return nil
-	}
-	if n > int64(len(p.b)) {
-		p.bad, p.b = true, nil
-		return nil
-	}
-	field := p.b[:n:n]
-	p.b = p.b[n:]
-	return field
+	end := i + int(n)
+	return b[i:end:end], end
 }

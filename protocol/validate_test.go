@@ -221,7 +221,7 @@ func bomb(t testing.TB, size int, options ...zstd.EOption) Batch {
 	record := appendRecord(nil, 0, 0, nil, make([]byte, size), nil)
 	encoder, err := zstd.NewWriter(nil, options...)
 	require.NoError(t, err)
-	defer encoder.Close()
+	defer func() { _ = encoder.Close() }()
 	b := append(Batch(nil), buildBatch(t, NoProducer(), "a")[:BatchHeaderSize]...)
 	b = encoder.EncodeAll(record, b)
 	b[attributesAt+1] |= byte(CodecZstd)
@@ -243,6 +243,60 @@ func TestZstdBombCostsBoundedMemory(t *testing.T) {
 	require.ErrorIs(t, err, ErrCorrupt)
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20))
+}
+
+// compressed is a batch with one record of these bytes, as gzip.
+func compressed(t testing.TB, record []byte) Batch {
+	t.Helper()
+	b := append(Batch(nil), buildBatch(t, NoProducer(), "a")[:BatchHeaderSize]...)
+	b, err := AppendCompressed(b, CodecGzip, record)
+	require.NoError(t, err)
+	b[attributesAt+1] |= byte(CodecGzip)
+	binary.BigEndian.PutUint32(b[lengthAt:], uint32(len(b)-LogOverhead))
+	b.SetCRC()
+	return b
+}
+
+func TestLargeRecordsAreCheckedLikeSmallOnes(t *testing.T) {
+	value := make([]byte, 2*streamBufferSize)
+	good := appendRecord(nil, 0, 0, []byte("k"), value, []RecordHeader{{"h", nil}, {"", value}})
+	_, err := Validate(compressed(t, good), clientOptions())
+	require.NoError(t, err)
+	_, err = Validate(compressed(t, append(bytes.Clone(good), 0)), clientOptions())
+	require.ErrorIs(t, err, ErrInvalidRecord, "bytes after the record")
+	_, err = Validate(compressed(t, good[:len(good)-1]), clientOptions())
+	require.ErrorIs(t, err, ErrInvalidRecord, "record cut off")
+
+	frame := func(fields ...any) []byte {
+		body := []byte{0, 0, 0} // attributes, deltas
+		for _, f := range fields {
+			switch f := f.(type) {
+			case int:
+				body = binary.AppendVarint(body, int64(f))
+			case []byte:
+				body = append(body, f...)
+			}
+		}
+		return append(binary.AppendVarint(nil, int64(len(body))), body...)
+	}
+	for name, record := range map[string][]byte{
+		"value past the record's end": frame(-1, len(value)+1, value, 0),
+		"bytes after the headers":     frame(-1, len(value), value, 0, []byte{0}),
+		"negative header count":       frame(-1, len(value), value, -1),
+		"too many headers":            frame(-1, len(value), value, math.MaxInt32),
+		"header without key":          frame(-1, len(value), value, 1, -1, 0),
+		"header past the end":         frame(-1, len(value), value, 1, 5, 0),
+	} {
+		_, err := Validate(compressed(t, record), clientOptions())
+		require.ErrorIs(t, err, ErrInvalidRecord, name)
+	}
+	o := clientOptions()
+	o.Compacted = true
+	_, err = Validate(compressed(t, frame(-1, len(value), value, 0)), o)
+	var e *RecordErrors
+	require.ErrorAs(t, err, &e, "no key")
+	_, err = Validate(compressed(t, frame(len(value), value, -1, 0)), o)
+	require.NoError(t, err)
 }
 
 func TestZstdOfALargeWindowIsReadWithinALimit(t *testing.T) {
@@ -303,6 +357,19 @@ func FuzzValidate(f *testing.F) {
 			require.Len(t, collect(t, b), int(b.Count()))
 		}
 	})
+}
+
+func BenchmarkIterateSmallRecords(b *testing.B) {
+	batch := buildBatch(b, NoProducer(), make([]string, 10_000)...)
+	b.ReportAllocs()
+	for range b.N {
+		it := batch.Iterate()
+		var r Record
+		for it.Next(&r) {
+		}
+		it.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/record")
 }
 
 func BenchmarkValidate(b *testing.B) {

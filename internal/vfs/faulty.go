@@ -25,7 +25,7 @@ const (
 	OpLock     Op = "lock"
 )
 
-// ErrTorn, returned by a rule for a write, lets the first half of the bytes through before it fails.
+// ErrTorn is what a rule returns for a write to let the first half of the bytes through before it fails.
 var ErrTorn = errors.New("torn write")
 
 // Rule is asked before every operation; n counts the operations of this kind from 1. An error makes the

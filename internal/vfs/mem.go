@@ -233,7 +233,7 @@ func (m *Mem) RemoveAll(name string) error {
 	defer m.mu.Unlock()
 	dir, base, err := m.parent("remove", name)
 	if err != nil || dir.entries[base] == nil {
-		return nil //nolint:nilerr // what is not there is removed, as in package os
+		return nil // what is not there is removed, as in package os
 	}
 	dir.change(dirOp{unlink: base})
 	return nil

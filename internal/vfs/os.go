@@ -80,7 +80,7 @@ func (osFS) SyncDir(name string) error {
 // is an fcntl lock), so that Apache Kafka and we never share a directory; unlike a plain fcntl lock it
 // excludes a second open in the same process and is not lost when some other descriptor closes.
 func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // the mode that Kafka gives it
 	if err != nil {
 		return nil, err
 	}
