@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"minikafka/config"
 	"minikafka/internal/vfs"
 	"minikafka/metadata"
 )
@@ -187,4 +189,45 @@ func BenchmarkCommit(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestSegmentsBelowASnapshotAreRemoved(t *testing.T) {
+	fsys := newDataDir(t)
+	o := testOptions(t, fsys)
+	o.Config = config.New(map[string]string{
+		"metadata.log.segment.bytes": "8388608", "metadata.log.max.record.bytes.between.snapshots": "3000000",
+	})
+	c := open(t, o)
+	boot(t, c)
+	value := strings.Repeat("x", 30_000)
+	for i := range 700 {
+		value := fmt.Sprint(i, value)
+		req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+		req.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kmsg.ConfigResourceTypeBroker,
+			Configs:      []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: fmt.Sprint("custom.", i%5), Value: &value}},
+		}}
+		resp, err := c.IncrementalAlterConfigs(t.Context(), req)
+		require.NoError(t, err)
+		require.Zero(t, resp.Resources[0].ErrorCode)
+	}
+	require.NoError(t, c.Close())
+	before := contents(c.Image())
+
+	bases, err := segmentBases(fsys, logDir)
+	require.NoError(t, err)
+	require.Positive(t, bases[0], "the first segment is gone")
+	entries, err := fsys.ReadDir(logDir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		require.False(t, strings.HasSuffix(e.Name(), ".deleted"), e.Name())
+	}
+	ids, err := listSnapshots(fsys, logDir)
+	require.NoError(t, err)
+	require.Len(t, ids, 1)
+
+	c = open(t, o)
+	require.Equal(t, before, contents(c.Image()))
+	boot(t, c)
+	require.NoError(t, c.Close())
 }

@@ -1,15 +1,25 @@
 package controller
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"minikafka/internal/vfs"
 	"minikafka/protocol"
+)
+
+const (
+	scanBufferBytes = 1 << 20
+	// maxSearchBytes bounds how far behind an invalid batch a valid one is looked for.
+	maxSearchBytes = 256 << 20
 )
 
 // scanLog reads the segments of the metadata log before anything on disk is changed, and calls visit
@@ -70,43 +80,90 @@ type segmentScan struct {
 	dir    string
 	from   int64
 	end    int64 // offset after the last valid batch
-	broken error // the first invalid batch, where and why
-	visit  func(protocol.Batch) error
+	broken error // the first invalid batch
+	// invalid is what is wrong with the bytes where the last visited file's batches end.
+	invalid error
+	visit   func(protocol.Batch) error
 }
 
 func (s *segmentScan) segment(base int64) error {
 	path := filepath.Join(s.dir, fmt.Sprintf("%020d.log", base))
-	data, err := s.fsys.ReadFile(path)
+	f, err := s.fsys.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("reading the metadata log: %w", err)
 	}
-	position := 0
-	for s.broken == nil && position < len(data) {
-		batch, err := checkBatch(data[position:])
-		if err == nil && batch.BaseOffset() < s.end {
-			err = fmt.Errorf("%w: offset %d after %d", protocol.ErrCorrupt, batch.BaseOffset(), s.end-1)
+	defer func() { _ = f.Close() }() // nothing was written
+	size, err := f.Size()
+	if err != nil {
+		return fmt.Errorf("reading the metadata log: %w", err)
+	}
+	position, err := s.batches(f, size)
+	if err != nil {
+		return fmt.Errorf("%s, position %d: %w", path, position, err)
+	}
+	if position == size {
+		return nil
+	}
+	if s.broken == nil {
+		s.broken = s.invalid
+	}
+	rest := make([]byte, min(size-position, maxSearchBytes))
+	if _, err := f.ReadAt(rest, position); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s, position %d: %w", path, position, err)
+	}
+	if offset, ok := validBatchAfter(rest, s.end); ok {
+		return fmt.Errorf("the metadata log is damaged in its middle: %s, position %d, offset %d: %w; yet a valid batch "+
+			"at offset %d follows. Cutting the log there would lose committed changes, so nothing was changed: restore %s "+
+			"from a backup", path, position, s.end, s.broken, offset, s.dir)
+	}
+	return nil
+}
+
+// batches visits the valid batches of a file; position is where they end. One batch is in memory at a time.
+func (s *segmentScan) batches(f io.ReaderAt, size int64) (position int64, err error) {
+	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, size), scanBufferBytes)
+	var buf []byte
+	for s.broken == nil && position < size {
+		var batch protocol.Batch
+		if batch, buf, s.invalid, err = nextBatch(r, size-position, buf); err != nil {
+			return position, err
 		}
-		if err != nil {
-			s.broken = fmt.Errorf("%s, position %d, offset %d: %w", path, position, s.end, err)
-			break
+		if s.invalid == nil && batch.BaseOffset() < s.end {
+			s.invalid = fmt.Errorf("%w: offset %d after %d", protocol.ErrCorrupt, batch.BaseOffset(), s.end-1)
+		}
+		if s.invalid != nil {
+			return position, nil
 		}
 		if batch.LastOffset() >= s.from {
 			if err := s.visit(batch); err != nil {
-				return fmt.Errorf("%s, position %d: %w", path, position, err)
+				return position, err
 			}
 		}
-		s.end = batch.LastOffset() + 1
-		position += len(batch)
+		s.end = batch.NextOffset()
+		position += int64(len(batch))
 	}
-	if s.broken == nil {
-		return nil
+	return position, nil
+}
+
+// nextBatch reads a batch into buf, which may grow. invalid says what is wrong with its bytes.
+func nextBatch(r *bufio.Reader, remain int64, buf []byte) (batch protocol.Batch, grown []byte, invalid, err error) {
+	head, err := r.Peek(protocol.BatchHeaderSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, buf, nil, err
 	}
-	if offset, ok := validBatchAfter(data[position:], s.end); ok {
-		return fmt.Errorf("the metadata log is damaged in its middle: %w; yet a valid batch at offset %d follows. "+
-			"Cutting the log there would lose committed changes, so nothing was changed: "+
-			"restore %s from a backup", s.broken, offset, s.dir)
+	size, invalid := protocol.BatchSize(head)
+	switch {
+	case invalid != nil:
+		return nil, buf, invalid, nil
+	case size > maxReadBatchBytes || int64(size) > remain:
+		return nil, buf, fmt.Errorf("%w: %d bytes, %d remain", protocol.ErrCorrupt, size, remain), nil
 	}
-	return nil
+	buf = slices.Grow(buf[:0], size)[:size]
+	if _, err := io.ReadFull(r, buf); err != nil {
+		return nil, buf, nil, err
+	}
+	batch, invalid = checkBatch(buf)
+	return batch, buf, invalid, nil
 }
 
 // validBatchAfter looks at every byte of what follows an invalid batch for the start of a valid one.
