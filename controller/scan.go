@@ -132,7 +132,7 @@ func (s *segmentScan) batches(f io.ReaderAt, size int64) (position int64, err er
 			s.invalid = fmt.Errorf("%w: offset %d after %d", protocol.ErrCorrupt, batch.BaseOffset(), s.end-1)
 		}
 		if s.invalid != nil {
-			return position, nil
+			return position, err
 		}
 		if batch.LastOffset() >= s.from {
 			if err := s.visit(batch); err != nil {
