@@ -74,4 +74,8 @@ var (
 		"Bytes of the metadata log after which a snapshot is taken.", atLeast(1))
 	MetadataLogSegmentBytes = size("metadata.log.segment.bytes", 1<<30, "Size at which a segment of the metadata log is closed.",
 		atLeast(8<<20))
+	MetadataLogSegmentMs = millis("metadata.log.segment.ms", 604800000,
+		"Age at which a segment of the metadata log is closed.")
+	MetadataLogMaxSnapshotIntervalMs = millis("metadata.log.max.snapshot.interval.ms", 3600000,
+		"Time after which a snapshot of the metadata is taken if anything changed; 0: never by time.", atLeast(0))
 )

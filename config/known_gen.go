@@ -116,8 +116,6 @@ var known = []Row{
 	knownBroker("log.flush.start.offset.checkpoint.interval.ms", Int, "60000", ReadOnly, Range{0, open}),
 	knownBroker("max.connection.creation.rate", Int, "2147483647", ClusterWide, Range{0, open}),
 	knownBroker("max.connections.per.ip.overrides", String, "", ClusterWide, nil),
-	knownBroker("metadata.log.max.snapshot.interval.ms", Long, "3600000", ReadOnly, Range{0, open}),
-	knownBroker("metadata.log.segment.ms", Long, "604800000", ReadOnly, nil),
 	knownBroker("metadata.max.idle.interval.ms", Int, "500", ReadOnly, Range{0, open}),
 	knownBroker("metadata.max.retention.bytes", Long, "104857600", ReadOnly, nil),
 	knownBroker("metadata.max.retention.ms", Long, "604800000", ReadOnly, nil),

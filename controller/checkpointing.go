@@ -1,14 +1,12 @@
 package controller
 
 import (
+	"math"
 	"time"
 
 	"minikafka/config"
 	"minikafka/metadata"
 )
-
-// snapshotInterval is Kafka's default of metadata.log.max.snapshot.interval.ms.
-const snapshotInterval = time.Hour
 
 // snapshots is the loop's state about its snapshots. One is written at a time, by a goroutine of its own:
 // an image never changes, so the loop goes on meanwhile.
@@ -25,6 +23,14 @@ type snapshotDone struct {
 	id    snapshotID
 	index uint64
 	err   error
+}
+
+// snapshotInterval is when the next snapshot by time is due.
+func (c *Controller) snapshotInterval() time.Duration {
+	if d := config.Get(c.o.Config, config.MetadataLogMaxSnapshotIntervalMs); d > 0 {
+		return d
+	}
+	return math.MaxInt64 // never
 }
 
 func (c *Controller) snapshotIfLarge() {

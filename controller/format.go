@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strconv"
 
+	"minikafka/config"
 	"minikafka/metadata"
 )
 
@@ -42,7 +44,7 @@ func (f *inspection) bootstrap(o Options, dir string) ([]metadata.Record, error)
 			return nil, err
 		}
 	}
-	return bootstrapTransaction(records), nil
+	return bootstrapTransaction(records, config.Get(o.Config, config.MinInsyncReplicas)), nil
 }
 
 // formatted are the bootstrap records that are on disk: the image of the snapshot that ends at 0, or
@@ -67,12 +69,12 @@ func (f *inspection) formatted(o Options) (records []metadata.Record, err error)
 
 // bootstrapTransaction is the first batch of Kafka's controller. With eligible leader replicas it makes
 // the cluster's min.insync.replicas explicit.
-func bootstrapTransaction(records []metadata.Record) []metadata.Record {
-	name, one := "Bootstrap records", "1"
+func bootstrapTransaction(records []metadata.Record, minISR int32) []metadata.Record {
+	name, value := "Bootstrap records", strconv.Itoa(int(minISR))
 	out := append([]metadata.Record{&metadata.BeginTransactionRecord{Name: &name}}, records...)
 	for _, r := range records {
 		if f, ok := r.(*metadata.FeatureLevelRecord); ok && f.Name == featureELR && f.FeatureLevel > 0 {
-			out = append(out, &metadata.ConfigRecord{ResourceType: metadata.ResourceBroker, Name: configMinISR, Value: &one})
+			out = append(out, &metadata.ConfigRecord{ResourceType: metadata.ResourceBroker, Name: configMinISR, Value: &value})
 		}
 	}
 	return append(out, &metadata.EndTransactionRecord{})

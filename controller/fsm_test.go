@@ -47,7 +47,7 @@ func newStory(t *testing.T) *story {
 		}},
 		image: metadata.Empty("cluster"),
 	}
-	s.apply(t, bootstrapTransaction(defaultFeatures()))
+	s.apply(t, bootstrapTransaction(defaultFeatures(), 1))
 	return s
 }
 

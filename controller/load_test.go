@@ -231,3 +231,20 @@ func TestSegmentsBelowASnapshotAreRemoved(t *testing.T) {
 	boot(t, c)
 	require.NoError(t, c.Close())
 }
+
+func TestSnapshotIsTakenByTimeIfAnythingChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := newDataDir(t)
+		c := open(t, testOptions(t, fsys))
+		boot(t, c)
+		time.Sleep(time.Hour + time.Minute)
+		ids, err := listSnapshots(fsys, logDir)
+		require.NoError(t, err)
+		require.Equal(t, []snapshotID{{c.Image().Offset + 1, 1}}, ids)
+		time.Sleep(2 * time.Hour)
+		again, err := listSnapshots(fsys, logDir)
+		require.NoError(t, err)
+		require.Equal(t, ids, again, "nothing changed meanwhile")
+		require.NoError(t, c.Close())
+	})
+}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
-	"time"
 
 	"minikafka/config"
 	"minikafka/logstore"
@@ -16,9 +15,6 @@ import (
 )
 
 const metadataLogName = "__cluster_metadata-0"
-
-// metadataSegmentTime is Kafka's default of metadata.log.segment.ms.
-const metadataSegmentTime = 7 * 24 * time.Hour
 
 // metadataTopicID is the id that Kafka gives the metadata topic.
 var metadataTopicID = metadata.UUID{15: 1} //nolint:gochecknoglobals // a constant
@@ -118,7 +114,7 @@ func openMetadataLog(ctx context.Context, o Options, dir string) (*logstore.Log,
 		TopicPartition: logstore.TopicPartition{Topic: "__cluster_metadata"}, TopicID: metadataTopicID,
 		Config: logstore.Config{
 			SegmentBytes: config.Get(o.Config, config.MetadataLogSegmentBytes), SegmentIndexBytes: 10 << 20, IndexIntervalBytes: 4096,
-			SegmentMs: metadataSegmentTime, RetentionBytes: -1, RetentionMs: -1,
+			SegmentMs: config.Get(o.Config, config.MetadataLogSegmentMs), RetentionBytes: -1, RetentionMs: -1,
 			FlushMessages: math.MaxInt64, FlushMs: math.MaxInt64, CleanupDelete: true,
 		},
 	})

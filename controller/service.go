@@ -181,7 +181,7 @@ func (c *Controller) Close() error {
 // run is the loop.
 func (c *Controller) run() {
 	defer close(c.ended)
-	timer := c.o.Clock.NewTimer(snapshotInterval)
+	timer := c.o.Clock.NewTimer(c.snapshotInterval())
 	defer timer.Stop()
 	for {
 		var err error
@@ -192,7 +192,7 @@ func (c *Controller) run() {
 			err = c.snapshotWritten(done)
 		case <-timer.C():
 			c.takeSnapshot()
-			timer.Reset(snapshotInterval)
+			timer.Reset(c.snapshotInterval())
 		case <-c.quit:
 			c.err = c.shutDown()
 			return
