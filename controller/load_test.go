@@ -248,3 +248,34 @@ func TestSnapshotIsTakenByTimeIfAnythingChanged(t *testing.T) {
 		require.NoError(t, c.Close())
 	})
 }
+
+func TestBrokerWithMorePartitionsThanOneBatchTakesRegisters(t *testing.T) {
+	fsys := newDataDir(t)
+	c := open(t, testOptions(t, fsys))
+	boot(t, c)
+	for i := range 3 {
+		code, err := createTopic(c, fmt.Sprint("t", i), 9_000)
+		require.NoError(t, err)
+		require.Zero(t, code)
+	}
+	require.NoError(t, c.Close())
+
+	c = open(t, testOptions(t, fsys))
+	entries, _ := c.quorum.store.LastIndex()
+	deltas, offset := 0, c.Image().Offset
+	c.Subscribe("test", func(i *metadata.Image, _ *metadata.Delta) {
+		require.GreaterOrEqual(t, i.Offset, offset)
+		offset = i.Offset
+		deltas++
+	})
+	boot(t, c)
+	require.NoError(t, c.Close())
+	after, _ := c.quorum.store.LastIndex()
+	require.Equal(t, uint64(6), after-entries, "27,001 records twice, 10,000 each")
+	require.Equal(t, 1+6, deltas, "each is published")
+	for topic := range c.Image().Topics() {
+		for _, p := range topic.Partitions {
+			require.Equal(t, []int32{1, 2}, []int32{p.Leader, p.LeaderEpoch})
+		}
+	}
+}
