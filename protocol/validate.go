@@ -193,14 +193,18 @@ func walkRecords(b Batch, o ValidateOptions) (walkResult, error) {
 		}
 		switch {
 		case o.Compacted && r.Key == nil:
-			bad.add(index, false, "Compacted topic cannot accept message without key in topic partition "+o.partition())
+			if bad.note(false) {
+				bad.list(index, "Compacted topic cannot accept message without key in topic partition "+o.partition())
+			}
 		case !o.LogAppendTime && timestamp != NoTimestamp:
-			if timestamp < earliest || timestamp > latest {
-				bad.add(index, true, fmt.Sprintf("Timestamp %d of message with offset %d is out of range. The timestamp should be within [%d, %d]",
+			if (timestamp < earliest || timestamp > latest) && bad.note(true) {
+				bad.list(index, fmt.Sprintf("Timestamp %d of message with offset %d is out of range. The timestamp should be within [%d, %d]",
 					timestamp, r.OffsetDelta, o.NowMs-o.BeforeMaxMs, o.NowMs+o.AfterMaxMs))
 			}
 		case logAppendTime:
-			bad.add(index, true, fmt.Sprintf("Invalid timestamp type in message with offset %d. Producer should not set timestamp type to LogAppendTime.", r.OffsetDelta))
+			if bad.note(true) {
+				bad.list(index, fmt.Sprintf("Invalid timestamp type in message with offset %d. Producer should not set timestamp type to LogAppendTime.", r.OffsetDelta))
+			}
 		}
 		res.maxTimestamp = max(res.maxTimestamp, timestamp)
 		res.sequential = res.sequential && r.OffsetDelta == index
@@ -230,12 +234,15 @@ type faults struct {
 	timestamp bool
 }
 
-func (f *faults) add(index int32, timestamp bool, message string) {
+// note counts a record and says whether it is to be listed: no message is built for the others.
+func (f *faults) note(timestamp bool) bool {
 	f.count++
 	f.timestamp = f.timestamp || timestamp
-	if len(f.records) < maxRecordErrors {
-		f.records = append(f.records, RecordError{index, message})
-	}
+	return len(f.records) < maxRecordErrors
+}
+
+func (f *faults) list(index int32, message string) {
+	f.records = append(f.records, RecordError{index, message})
 }
 
 func (f *faults) err() error {

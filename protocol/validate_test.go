@@ -115,6 +115,29 @@ func TestCompactedTopicNamesTheRecordsWithoutKey(t *testing.T) {
 	}
 }
 
+func TestRefusingAMillionRecordsIsCheap(t *testing.T) {
+	o := NoProducer()
+	o.Codec = CodecZstd
+	var b Builder
+	b.Reset(o)
+	for range 1_000_000 {
+		b.Append(1000, nil, nil, nil)
+	}
+	records, err := b.AppendTo(nil)
+	require.NoError(t, err)
+	rules := clientOptions()
+	rules.Compacted = true
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = Validate(records, rules)
+	runtime.ReadMemStats(&after)
+	var e *RecordErrors
+	require.ErrorAs(t, err, &e)
+	require.Len(t, e.Records, maxRecordErrors)
+	require.Contains(t, e.Message, "due to 1000000 record errors in total")
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20))
+}
+
 func TestTimestampRules(t *testing.T) {
 	b := buildBatch(t, NoProducer(), "a", "b") // at 1000 and 1001
 	o := clientOptions()
