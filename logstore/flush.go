@@ -19,7 +19,7 @@ func (l *Log) Flush() error {
 	if l.recoveryPoint.Load() >= target {
 		return nil
 	}
-	end := l.leo.Load()
+	end := l.leo.Load() // before the list, so that the list holds all below it
 	segments := l.segments()
 	return l.flushSegments(segments[segments.floor(l.recoveryPoint.Load()):], end)
 }
@@ -57,7 +57,14 @@ func (l *Log) flushSegments(segments segmentList, end int64) error {
 			return l.ioFailed("flushing the directory of", err)
 		}
 	}
+	// A segment that was rolled meanwhile was not synced with its indexes: the recovery point stays below
+	// its end, so that roll and recovery know.
+	l.appendMu.Lock()
+	if l.segments().active() != active {
+		end = min(end, active.base)
+	}
 	l.recoveryPoint.Store(max(end, l.recoveryPoint.Load()))
+	l.appendMu.Unlock()
 	l.lastFlush.Store(l.clock.Now().UnixMilli())
 	return nil
 }

@@ -88,7 +88,7 @@ func (l *Log) Close() error {
 func (l *Log) finish() error {
 	s := l.segments().active()
 	if s.size.Load() > 0 {
-		if err := s.finish(); err != nil {
+		if err := s.finish(false); err != nil {
 			return l.ioFailed("finishing a segment of", err)
 		}
 		if err := s.sync(true); err != nil {

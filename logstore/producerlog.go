@@ -243,8 +243,8 @@ func (l *Log) replayProducers(segments segmentList, from, to int64) error {
 }
 
 // loadProducers is restoreProducers at load: snapshots that no segment begins at are removed, except
-// the newest.
-func (l *Log) loadProducers() error {
+// the newest; after an unclean stop those that a crash tore, too.
+func (l *Log) loadProducers(clean bool) error {
 	offsets, err := l.snapshots()
 	if err != nil {
 		return err
@@ -260,6 +260,13 @@ func (l *Log) loadProducers() error {
 	err = l.dropSnapshots(offsets, func(at int64) bool {
 		i := segments.floor(at)
 		keep := at <= end && (at == newest && at > segments.active().base || segments[i].base == at)
+		if keep && !clean {
+			data, err := l.fs.ReadFile(l.snapshotPath(at))
+			if err == nil {
+				_, err = parseSnapshot(data)
+			}
+			keep = !errors.Is(err, errCorruptSnapshot)
+		}
 		if keep {
 			kept = append(kept, at)
 		}

@@ -46,6 +46,15 @@ func (l *Log) recoverSegments(segments segmentList, c checkpointed) (segmentList
 		if end, cut, err = l.recoverSegment(s, segments, i, c.recoveryPoint); err != nil {
 			return nil, 0, err
 		}
+		if !cut && !last && !c.compacted && end < segments[i+1].base {
+			// A power failure kept a new segment and lost the unsynced end of the one before it.
+			gap := tail{offset: end, position: s.size.Load(), size: s.size.Load(), epoch: l.epochs.entries().at(end - 1), cause: errGap}
+			if err := l.judgeTail(segments, i, gap, c.recoveryPoint); err != nil {
+				return nil, 0, err
+			}
+			l.logger.Warn("cutting segments behind a gap", "logEndOffset", end, "next", segments[i+1].base)
+			cut = true
+		}
 		if cut {
 			if err := l.removeSegments(segments[i+1:], 0); err != nil {
 				return nil, 0, err
@@ -54,14 +63,14 @@ func (l *Log) recoverSegments(segments segmentList, c checkpointed) (segmentList
 			break
 		}
 		if !last {
-			if err := s.finish(); err != nil {
+			if err := s.finish(false); err != nil {
 				return nil, 0, err
 			}
 			s.forgetIndexes()
 		}
 	}
 	l.producersRecovered = l.producersAt == end && l.producersAt > 0
-	if end < c.recoveryPoint {
+	if end < c.recoveryPoint && c.recoveryPoint > c.logStart {
 		s := segments.active()
 		return nil, 0, &CorruptError{
 			File: s.filePath(logSuffix), Position: s.size.Load(), Offset: end, Cause: errShort,
@@ -75,6 +84,8 @@ func (l *Log) recoverSegments(segments segmentList, c checkpointed) (segmentList
 func rebuildable(err error) bool {
 	return errors.Is(err, errCorruptIndex) || errors.Is(err, errShort) || errors.Is(err, errFrame) || errors.Is(err, errIndexBeyond)
 }
+
+var errGap = errors.New("the segment ends before the next one begins")
 
 var errIndexBeyond = errors.New("index points beyond the log")
 
@@ -146,23 +157,30 @@ func (l *Log) recoverSegment(s *segment, segments segmentList, i int, recoveryPo
 	s.size.Store(r.position)
 	if cut {
 		l.logger.Warn("cutting a torn tail", "file", f.Name(), "position", r.position, "bytes", fileSize-r.position, "logEndOffset", end)
-		if err := errors.Join(f.Truncate(r.position), f.Sync()); err != nil {
+		if err := f.Truncate(r.position); err != nil {
 			return 0, false, err
 		}
 	}
 	return end, cut, s.writeIndexes(false)
 }
 
-// recoverProducersTo brings the producer state to the base of a segment that is recovered next.
+// recoverProducersTo brings the producer state to the base of a segment that is recovered next, and
+// writes its snapshot anew: the one there may be torn.
 func (l *Log) recoverProducersTo(segments segmentList, base int64) error {
-	if l.producersAt == base && base > 0 {
+	if l.producersAt != base || base == 0 {
+		offsets, err := l.snapshots()
+		if err != nil {
+			return err
+		}
+		if err := l.restoreProducers(segments, offsets, base); err != nil {
+			return err
+		}
+	}
+	if base <= l.logStart.Load() {
 		return nil
 	}
-	offsets, err := l.snapshots()
-	if err != nil {
-		return err
-	}
-	return l.restoreProducers(segments, offsets, base)
+	l.lastSnapshot = -1
+	return l.snapshotProducers(base)
 }
 
 // recoverBatch takes what the derived state needs from a batch that is valid.
@@ -198,9 +216,12 @@ func (l *Log) judgeTail(segments segmentList, i int, t tail, recoveryPoint int64
 		corrupt.Reason = fmt.Sprintf("the log was on disk up to offset %d", recoveryPoint)
 		return corrupt
 	}
-	found, err := validBatchAfter(t.f, t.position, t.size, t.offset, t.epoch)
-	if err != nil {
-		return err
+	var found bool
+	var err error
+	if t.position < t.size {
+		if found, err = validBatchAfter(t.f, t.position, t.size, t.offset, t.epoch); err != nil {
+			return err
+		}
 	}
 	for _, later := range segments[i+1:] {
 		if found {

@@ -17,6 +17,7 @@ import (
 type checkpointed struct {
 	recoveryPoint, logStart, highWatermark int64
 	clean                                  bool // the last stop was clean
+	compacted                              bool // offsets may be missing between batches
 }
 
 // load opens a partition's directory: what is whole and trusted is only looked at, what a kill may have
@@ -72,7 +73,7 @@ func (l *Log) load(c checkpointed) error {
 	if err := l.trimEpochs(); err != nil {
 		return err
 	}
-	return l.loadProducers()
+	return l.loadProducers(c.clean)
 }
 
 // replaceAll removes the segments and starts empty at base.

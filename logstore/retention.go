@@ -73,6 +73,12 @@ func (l *Log) DeleteOldSegments() error {
 	if err := l.removeSegments(gone, l.config.Load().FileDeleteDelay); err != nil {
 		return err
 	}
+	if l.recoveryPoint.Load() < keep[0].base {
+		// Not all of what goes is on disk: it must not come back, cut short, before what is flushed next.
+		if err := l.fs.SyncDir(l.path.get()); err != nil {
+			return l.ioFailed("deleting a segment of", err)
+		}
+	}
 	for _, s := range gone {
 		if s.base == 0 {
 			continue // its snapshot would be the empty one

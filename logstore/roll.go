@@ -65,7 +65,8 @@ func (l *Log) roll(base int64) error {
 	if old.base == base && old.size.Load() == 0 {
 		return nil
 	}
-	if err := old.finish(); err != nil {
+	// Recovery trusts the indexes of a segment that ends at or below the recovery point.
+	if err := old.finish(l.recoveryPoint.Load() >= l.leo.Load()); err != nil {
 		return l.ioFailed("finishing a segment of", err)
 	}
 	if err := l.snapshotProducers(base); err != nil {

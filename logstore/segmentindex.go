@@ -110,13 +110,13 @@ func (s *segment) indexesFull() bool {
 
 // finish ends a segment that is rolled or closed: the closing time index entry, and both indexes go to
 // their files, trimmed.
-func (s *segment) finish() error {
+func (s *segment) finish(sync bool) error {
 	s.indexMu.Lock()
 	defer s.indexMu.Unlock()
 	if err := s.times.maybeAppend(s.maxTimestamp.Load(), s.maxTimestampOffset, true); err != nil {
 		return err
 	}
-	return s.writeIndexes(false)
+	return s.writeIndexes(sync)
 }
 
 // forgetIndexes leaves the indexes to their files.
@@ -216,7 +216,7 @@ func (s *segment) txns() (*abortedIndex, error) {
 	return x, nil
 }
 
-// sync makes the records durable, and with indexes set (a closed segment) the indexes too.
+// sync makes the records durable, and with indexes set (a closed segment) what is derived from them too.
 func (s *segment) sync(indexes bool) error {
 	if size := s.size.Load(); s.synced.Load() < size {
 		f, err := s.log.acquire(false)
@@ -233,7 +233,7 @@ func (s *segment) sync(indexes bool) error {
 	if !indexes {
 		return nil
 	}
-	for _, suffix := range []string{indexSuffix, timeIndexSuffix, txnIndexSuffix} {
+	for _, suffix := range []string{indexSuffix, timeIndexSuffix, txnIndexSuffix, snapshotSuffix} {
 		if err := syncFile(s.log.cache.fs, s.filePath(suffix)); err != nil {
 			return err
 		}
@@ -253,21 +253,36 @@ func syncFile(fsys vfs.FS, path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// truncate cuts the segment, which is or becomes the active one, before the batch that holds offset.
-func (s *segment) truncate(offset int64, indexBytes int32) error {
+// boundary is the base offset of the batch that holds offset, or offset if none does.
+func (s *segment) boundary(offset int64) (int64, error) {
+	f, err := s.log.acquire(false)
+	if err != nil {
+		return 0, err
+	}
+	defer s.log.release()
+	h, found, err := s.locate(f, offset, s.size.Load())
+	if err != nil || !found {
+		return offset, err
+	}
+	return min(h.baseOffset, offset), nil
+}
+
+// truncate cuts the segment, which is or becomes the active one, before the batch that holds offset, and
+// returns the offset after what is left.
+func (s *segment) truncate(offset int64, indexBytes int32) (end int64, err error) {
 	if s.offsets == nil {
 		if err := s.loadIndexes(indexBytes); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	f, err := s.log.acquire(false)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer s.log.release()
 	h, found, err := s.locate(f, offset, s.size.Load())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.indexMu.Lock()
 	s.offsets.truncateTo(offset)
@@ -281,18 +296,17 @@ func (s *segment) truncate(offset int64, indexBytes int32) error {
 	}
 	s.indexMu.Unlock()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if found {
 		s.size.Store(h.position)
 		s.synced.Store(min(s.synced.Load(), h.position))
 		if err := errors.Join(f.Truncate(h.position), f.Sync()); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	s.firstTimestamp = timestampUnknown
-	_, err = s.rescanTail(f)
-	return err
+	return s.rescanTail(f)
 }
 
 // rescanTail brings what the segment knows of itself up to its size, from the last index entries on, and

@@ -10,18 +10,6 @@ import (
 	"minikafka/protocol"
 )
 
-func testBatch(t testing.TB, n int, ts int64) []byte {
-	t.Helper()
-	var b protocol.Builder
-	b.Reset(protocol.NoProducer())
-	for i := range n {
-		b.Append(ts+int64(i), []byte("key"), []byte("value of some length"), nil)
-	}
-	out, err := b.AppendTo(nil)
-	require.NoError(t, err)
-	return out
-}
-
 func TestStoreKeepsRecordsOverRestart(t *testing.T) {
 	for _, clean := range []bool{true, false} {
 		fs := vfs.NewMem()
@@ -35,7 +23,7 @@ func TestStoreKeepsRecordsOverRestart(t *testing.T) {
 		l, err := s.Create(tp, UUID{1}, Config{IndexIntervalBytes: 100, SegmentBytes: 5000})
 		require.NoError(t, err)
 		for i := range 100 {
-			info, err := l.Append(testBatch(t, 3, int64(1000+i)), 5, OriginClient, -1)
+			info, err := l.Append(testBatch(t, 3, int64(1000+i), "value of some length"), 5, OriginClient, -1)
 			require.NoError(t, err)
 			require.EqualValues(t, 3*i, info.FirstOffset)
 		}

@@ -237,10 +237,21 @@ func (s *Store) format(props []metaProperties) error {
 				d.fail(fmt.Errorf("writing %s: %w", metaPropertiesFile, err))
 				continue
 			}
+			s.syncAncestors(d.path)
 		}
 		d.id = m.DirectoryID
 	}
 	return nil
+}
+
+// syncAncestors makes the names on the way to a new log directory durable. Those that we may not open are
+// not ours to have made.
+func (s *Store) syncAncestors(path string) {
+	for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
+		if err := s.o.FS.SyncDir(parent); err != nil {
+			s.o.Logger.Debug("not synced", "dir", parent, "err", err)
+		}
+	}
 }
 
 // ClusterID is the cluster that the directories belong to.

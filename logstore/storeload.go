@@ -12,7 +12,7 @@ import (
 
 // dirCheckpoints are a directory's checkpoint files.
 type dirCheckpoints struct {
-	recoveryPoints, logStarts, highWatermarks map[TopicPartition]int64
+	recoveryPoints, logStarts, highWatermarks, cleaned map[TopicPartition]int64
 }
 
 // loadDir loads all logs of a directory. An I/O error takes the directory offline; a log that is corrupt
@@ -64,11 +64,12 @@ func (s *Store) loadDir(ctx context.Context, d *logDir) error {
 	return nil
 }
 
-// readCheckpoints reads the three files; a malformed one is as good as none.
+// readCheckpoints reads the files; a malformed one is as good as none.
 func (s *Store) readCheckpoints(d *logDir) (dirCheckpoints, error) {
 	var c dirCheckpoints
 	for name, into := range map[string]*map[TopicPartition]int64{
 		recoveryPointFile: &c.recoveryPoints, logStartFile: &c.logStarts, highWatermarkFile: &c.highWatermarks,
+		cleanerFile: &c.cleaned,
 	} {
 		path := filepath.Join(d.path, name)
 		offsets, err := readOffsets(s.o.FS, path)
@@ -96,9 +97,10 @@ func (s *Store) loadLogs(ctx context.Context, d *logDir, found []TopicPartition,
 	for range min(s.o.RecoveryThreads, len(found)) {
 		wg.Go(func() {
 			for tp := range work {
+				_, compacted := points.cleaned[tp]
 				err := s.loadLog(d, tp, checkpointed{
 					recoveryPoint: points.recoveryPoints[tp], logStart: points.logStarts[tp],
-					highWatermark: points.highWatermarks[tp], clean: d.hadCleanStop,
+					highWatermark: points.highWatermarks[tp], clean: d.hadCleanStop, compacted: compacted,
 				})
 				if err != nil {
 					once.Do(func() { fatal = err; cancel() })

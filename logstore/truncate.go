@@ -19,10 +19,14 @@ func (l *Log) TruncateTo(offset int64) error {
 	if offset < segments[0].base {
 		return l.startAt(offset, offset)
 	}
-	if err := l.lowerRecoveryPoint(offset); err != nil {
+	keep := segments[:segments.floor(offset)+1]
+	cut, err := keep.active().boundary(offset)
+	if err != nil {
+		return l.readFailed(err)
+	}
+	if err := l.lowerRecoveryPoint(cut); err != nil {
 		return err
 	}
-	keep := segments[:segments.floor(offset)+1]
 	gone := slices.Clone(segments[len(keep):])
 	slices.Reverse(gone) // newest first, so that a crash leaves a log without a hole
 	l.list.Store(&keep)
@@ -32,12 +36,27 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.removeSegments(gone, l.config.Load().FileDeleteDelay); err != nil {
 		return err
 	}
-	if err := keep.active().truncate(offset, l.config.Load().SegmentIndexBytes); err != nil {
+	if len(gone) > 0 { // else a crash could bring them back behind the cut
+		if err := l.fs.SyncDir(l.path.get()); err != nil {
+			return l.ioFailed("truncating", err)
+		}
+	}
+	// The cut is synced; what lies before it must not be behind that, or a power failure leaves a hole.
+	for _, s := range keep[keep.floor(l.recoveryPoint.Load()) : len(keep)-1] {
+		if err := s.sync(true); err != nil {
+			return l.ioFailed("flushing", err)
+		}
+	}
+	end, err := keep.active().truncate(offset, l.config.Load().SegmentIndexBytes)
+	if err != nil {
 		return l.ioFailed("truncating", err)
 	}
-	if err := l.fs.SyncDir(l.path.get()); err != nil {
-		return l.ioFailed("truncating", err)
-	}
+	// A batch that only reaches over offset is gone whole: the log ends where what is left ends, so that
+	// a restart finds the same end.
+	offset = max(end, l.logStart.Load())
+	l.leo.Store(offset)
+	l.highWatermark.Store(min(l.highWatermark.Load(), offset))
+	l.recoveryPoint.Store(min(l.recoveryPoint.Load(), offset))
 	if err := l.epochs.truncateFromEnd(offset); err != nil {
 		return l.ioFailed("truncating the leader epochs of", err)
 	}
@@ -60,7 +79,7 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 // startAt replaces all segments by an empty one at base. logStart may be above base: then the first batch
 // is still to come and begins below the log start. Caller holds both mutexes.
 func (l *Log) startAt(base, logStart int64) error {
-	if err := l.lowerRecoveryPoint(base); err != nil {
+	if err := l.lowerRecoveryPoint(0); err != nil { // half way there are no segments at all
 		return err
 	}
 	gone := slices.Clone(l.segments())
