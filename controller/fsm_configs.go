@@ -155,7 +155,7 @@ func scopeOf(resourceType int8) config.Scope {
 // alterResource checks a resource's whole next set and makes the records that lead there. A broker's
 // touched values are written even when they are the same: that makes it load key stores anew.
 func alterResource(v view, resource metadata.Resource, next map[string]string, touched []string) ([]metadata.Record, *refusal) {
-	if r := checkResource(v, resource); r != nil {
+	if r := checkResource(resource); r != nil {
 		return nil, r
 	}
 	present := v.image.Configs(resource)
@@ -163,6 +163,9 @@ func alterResource(v view, resource metadata.Resource, next map[string]string, t
 		return nil, r
 	}
 	if r := checkConfigs(v, resource, next); r != nil {
+		return nil, r
+	}
+	if r := checkExists(v, resource); r != nil { // Kafka looks at the values first
 		return nil, r
 	}
 	records := configChanges(resource, present, next)
@@ -206,26 +209,16 @@ func configChanges(r metadata.Resource, present, next map[string]string) (record
 	return records
 }
 
-// checkResource: does it exist, and can it have configs?
-func checkResource(v view, r metadata.Resource) *refusal {
+// checkResource: is it one that can have configs?
+func checkResource(r metadata.Resource) *refusal {
 	switch r.Type {
 	case metadata.ResourceTopic:
 		if r.Name == "" {
 			return refuse(kerr.InvalidRequest, "Default topic resources are not allowed.")
 		}
-		if v.image.TopicByName(r.Name) == nil {
-			return refuse(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", r.Name)
-		}
 	case metadata.ResourceBroker:
-		if r.Name == "" {
-			return nil
-		}
-		id, err := strconv.ParseInt(r.Name, 10, 32)
-		if err != nil {
+		if _, err := strconv.ParseInt(r.Name, 10, 32); err != nil && r.Name != "" {
 			return refuse(kerr.InvalidRequest, "Invalid broker name %s", r.Name)
-		}
-		if v.image.Broker(int32(id)) == nil {
-			return refuse(kerr.BrokerIDNotRegistered, "No broker with id %d found.", id)
 		}
 	case resourceGroup:
 		if r.Name == "" {
@@ -237,6 +230,22 @@ func checkResource(v view, r metadata.Resource) *refusal {
 		}
 	default:
 		return refuse(kerr.InvalidRequest, "Unsupported resource type %d", r.Type)
+	}
+	return nil
+}
+
+// checkExists: is there such a topic or broker? Groups and subscriptions need not exist.
+func checkExists(v view, r metadata.Resource) *refusal {
+	switch r.Type {
+	case metadata.ResourceTopic:
+		if v.image.TopicByName(r.Name) == nil {
+			return refuse(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", r.Name)
+		}
+	case metadata.ResourceBroker:
+		id, err := strconv.ParseInt(r.Name, 10, 32)
+		if err == nil && v.image.Broker(int32(id)) == nil {
+			return refuse(kerr.BrokerIDNotRegistered, "No broker with id %d found.", id)
+		}
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ func place(image *metadata.Image, random *rand.Rand, partitions, replicas int) (
 	case racks.unfenced == 0:
 		return nil, "All brokers are currently fenced."
 	case replicas > racks.total:
-		return nil, fmt.Sprintf("The target replication factor of %d cannot be reached because only %d broker(s) are registered.",
+		return nil, fmt.Sprintf("The target replication factor of %d cannot be reached because only %d broker(s) are registered "+
+			"or some brokers have all their log directories cordoned.",
 			replicas, racks.total)
 	}
 	for range partitions {

@@ -18,7 +18,7 @@ const (
 	maxNameLength           = 249
 )
 
-// refusal is why a topic or resource of a request is refused; an empty text is Kafka's text of the code.
+// refusal is why a topic or resource of a request is refused; an empty text is null on the wire.
 type refusal struct {
 	code *kerr.Error
 	text string
@@ -31,7 +31,7 @@ func refuse(code *kerr.Error, format string, args ...any) *refusal {
 // message is the text for the wire.
 func (r *refusal) message() *string {
 	if r.text == "" {
-		return &r.code.Description
+		return nil
 	}
 	return &r.text
 }

@@ -47,7 +47,7 @@ func (m *machine) growTopic(v view, t *kmsg.CreatePartitionsRequestTopic, limit 
 			"Attempted to add %d additional partition(s), but only %d assignment(s) were specified.", more, len(t.Assignment))
 	}
 	if more > limit {
-		return nil, refuse(kerr.PolicyViolation, "Excessively large number of partitions per request.")
+		return nil, refuse(kerr.PolicyViolation, "Excessively large number of additional partitions per request.")
 	}
 	assignments, r := m.moreReplicas(v, t, topic, more)
 	if r != nil {
@@ -118,10 +118,10 @@ func findTopic(image *metadata.Image, t kmsg.DeleteTopicsRequestTopic) (*metadat
 		if topic := image.TopicByName(*t.Topic); topic != nil {
 			return topic, nil
 		}
-		return nil, &refusal{code: kerr.UnknownTopicOrPartition}
+		return nil, refuse(kerr.UnknownTopicOrPartition, "%s", kerr.UnknownTopicOrPartition.Description)
 	}
 	if topic := image.TopicByID(t.TopicID); topic != nil {
 		return topic, nil
 	}
-	return nil, &refusal{code: kerr.UnknownTopicID}
+	return nil, refuse(kerr.UnknownTopicID, "%s", kerr.UnknownTopicID.Description)
 }

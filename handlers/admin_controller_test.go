@@ -145,6 +145,7 @@ func TestAlteredConfigsShowAtTheirLevel(t *testing.T) {
 		h.testAlter(t, false, topic, "0 retention.ms abc"))
 	require.Equal(t, "INVALID_CONFIG Can't APPEND to key retention.ms because its type is not LIST.", h.testAlter(t, false, topic, "2 retention.ms 5"))
 	require.Equal(t, "UNKNOWN_TOPIC_OR_PARTITION The topic 'nope' does not exist.", h.testAlter(t, false, "2:nope", "0 retention.ms 5"))
+	require.Equal(t, "INVALID_CONFIG Unknown topic config name: x", h.testAlter(t, false, "2:nope", "0 x 5"), "values are looked at first")
 	require.Equal(t, "INVALID_REQUEST Default topic resources are not allowed.", h.testAlter(t, false, "2:", "0 retention.ms 5"))
 	require.Equal(t, "INVALID_CONFIG Unknown group config name: zz", h.testAlter(t, false, "32:g", "0 zz 5"))
 	require.Equal(t, "NONE null", h.testAlter(t, false, "32:g", "0 consumer.session.timeout.ms 50000"))
@@ -168,7 +169,7 @@ func TestDeletedTopicsAndGrownTopics(t *testing.T) {
 	made := h.testCreate(t, 7, false, newTestTopic("aa", 1), newTestTopic("bb", 1), newTestTopic("cc", 1))
 	grow := kmsg.NewPtrCreatePartitionsRequest()
 	grow.TimeoutMillis = 5000
-	grow.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "cc", Count: 3}, {Topic: "aa", Count: 1}, {Topic: "bb", Count: 0}}
+	grow.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "cc", Count: 3}, {Topic: "aa", Count: 1}, {Topic: "bb", Count: 0}, {Topic: "nope", Count: 3}}
 	answer, _ := h.createPartitions(context.Background(), nil, grow)
 	var got []string
 	for _, r := range answer.(*kmsg.CreatePartitionsResponse).Topics {
@@ -179,6 +180,7 @@ func TestDeletedTopicsAndGrownTopics(t *testing.T) {
 		"aa INVALID_PARTITIONS Topic already has 1 partition(s).",
 		"bb INVALID_PARTITIONS The topic bb currently has 1 partition(s); 0 would not be an increase.",
 		"cc NONE null",
+		"nope UNKNOWN_TOPIC_OR_PARTITION null",
 	}, got)
 	require.Len(t, h.Image().TopicByName("cc").Partitions, 3)
 
