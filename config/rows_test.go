@@ -375,7 +375,7 @@ func validSource(t *testing.T, k kafkaRow) string {
 
 // awaited are typed keys whose reader is being written. The list may only shrink.
 var awaited = []string{
-	"SocketSendBufferBytes", "SocketReceiveBufferBytes", "FetchMaxBytes",
-	"MaxIncrementalFetchSessionCacheSlots", "LogFlushOffsetCheckpointIntervalMs", "CompressionGzipLevel",
+	"SocketSendBufferBytes", "SocketReceiveBufferBytes",
+	"LogFlushOffsetCheckpointIntervalMs", "CompressionGzipLevel",
 	"CompressionLz4Level", "CompressionZstdLevel", "MaxDecompressedMessageBytes", "UncleanLeaderElectionEnable",
 }
