@@ -269,6 +269,7 @@ func TestPanicOfAHandlerEndsOnlyItsConnection(t *testing.T) {
 }
 
 func TestLargeAndSmallFramesArriveWholeHoweverTheyAreCut(t *testing.T) {
+	var mu sync.Mutex
 	var got []int
 	h := serve(t, func(_ context.Context, _ *handlers.Request, body kmsg.Request) (kmsg.Response, handlers.Later) {
 		records := body.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records
@@ -277,6 +278,8 @@ func TestLargeAndSmallFramesArriveWholeHoweverTheyAreCut(t *testing.T) {
 				panic("corrupt")
 			}
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		got = append(got, len(records))
 		return body.ResponseKind(), nil
 	})
@@ -290,7 +293,9 @@ func TestLargeAndSmallFramesArriveWholeHoweverTheyAreCut(t *testing.T) {
 		all = append(all, request(int32(i), req)...)
 	}
 	for _, piece := range []int{len(all), 777_777, 4099} {
+		mu.Lock()
 		got = nil
+		mu.Unlock()
 		nc := h.dial()
 		go func() {
 			for rest := all; len(rest) > 0; {
@@ -303,7 +308,9 @@ func TestLargeAndSmallFramesArriveWholeHoweverTheyAreCut(t *testing.T) {
 			id, _ := answerOf(t, nc)
 			require.EqualValues(t, i, id)
 		}
+		mu.Lock()
 		require.Equal(t, sizes, got)
+		mu.Unlock()
 	}
 }
 
