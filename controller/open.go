@@ -187,6 +187,13 @@ func (f *inspection) visit(b protocol.Batch) error {
 	} else if _, err := recordsOf(b); err != nil {
 		return err
 	}
+	term := uint64(f.snapshot.id.Epoch)
+	if n := len(f.entries); n > 0 {
+		term = f.entries[n-1].term
+	}
+	if uint64(b.LeaderEpoch()) < term {
+		return fmt.Errorf("batch at offset %d has leader epoch %d, below %d of the one before", b.BaseOffset(), b.LeaderEpoch(), term)
+	}
 	f.entries = append(f.entries, entryMeta{
 		term: uint64(b.LeaderEpoch()), offset: b.BaseOffset(), last: b.LastOffset(),
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 
@@ -67,6 +68,9 @@ func readQuorumState(fsys vfs.FS, dir string) (s quorumState, found bool, err er
 	}
 	if both.DataVersion < 0 || both.DataVersion > 1 {
 		return s, false, fmt.Errorf("%s has data_version %d, which is newer than this server", path, both.DataVersion)
+	}
+	if both.LeaderEpoch < 0 || both.LeaderEpoch == math.MaxInt32 {
+		return s, false, fmt.Errorf("%s has leaderEpoch %d", path, both.LeaderEpoch)
 	}
 	s = quorumState{version: both.DataVersion, leaderID: both.LeaderID, leaderEpoch: both.LeaderEpoch, votedID: both.VotedID}
 	for _, v := range both.CurrentVoters {

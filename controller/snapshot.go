@@ -42,7 +42,7 @@ func parseSnapshotName(name, suffix string) (id snapshotID, ok bool) {
 	}
 	end, err1 := strconv.ParseInt(stem[:20], 10, 64)
 	epoch, err2 := strconv.ParseInt(stem[21:], 10, 32)
-	return snapshotID{end, int32(epoch)}, err1 == nil && err2 == nil
+	return snapshotID{end, int32(epoch)}, err1 == nil && err2 == nil && end >= 0 && epoch >= 0
 }
 
 // listSnapshots finds the snapshots of a directory, oldest first.
