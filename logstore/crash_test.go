@@ -15,13 +15,12 @@ import (
 
 // model is what a log must hold: the batches by value, and how much of it is on disk for good.
 type model struct {
-	ends     []int64          // offset after each batch
-	content  map[int64]string // base offset -> bytes
-	start    int64            // log start
-	end      int64            // log end
-	flushed  int64            // below it nothing may be lost, whatever crashes
-	inFlight map[int64]string // what the operation under way appends
-	history  map[string]bool  // every batch ever written, "offset:bytes"
+	ends    []int64          // offset after each batch
+	content map[int64]string // base offset -> bytes
+	start   int64            // log start
+	end     int64            // log end
+	flushed int64            // below it nothing may be lost, whatever crashes
+	history map[string]bool  // every batch ever written, "offset:bytes"
 }
 
 func newModel() *model { return &model{content: map[int64]string{}, history: map[string]bool{}} }

@@ -46,7 +46,7 @@ func (s *Slice) Release() {
 	s.file, s.f = nil, nil
 }
 
-// ReadResult: Records is nil when nothing is there yet.
+// ReadResult is what a read found; Records is nil when nothing is there yet.
 type ReadResult struct {
 	Records *Slice
 	// FirstOffset is the base offset of the first batch.
@@ -162,16 +162,27 @@ func (l *Log) readFailed(err error) error {
 	return l.ioFailed("reading", err)
 }
 
-// locate finds the first batch whose last offset is at or after offset, within the first size bytes.
+// locate finds the first batch whose last offset is at or after offset, within the first size bytes. An
+// index file that does not point at the batch that it names is made anew.
 func (s *segment) locate(f vfs.File, offset, size int64) (h batchHeader, found bool, err error) {
-	at, err := s.floorPosition(offset)
+	entry, at, fromFile, err := s.floorEntry(offset)
 	if err != nil {
 		return h, false, err
 	}
+	check := fromFile && at != 0
 	scan := scanHeaders(f, at, size)
-	defer scan.done()
+	defer func() { scan.done() }()
 	for {
 		h, err = scan.next()
+		if check && (err != nil || h.lastOffset != entry) {
+			if err := s.repairIndexes(f, size); err != nil {
+				return h, false, err
+			}
+			scan.done()
+			scan, check = scanHeaders(f, 0, size), false
+			continue
+		}
+		check = false
 		if errors.Is(err, io.EOF) {
 			return h, false, nil
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 
 	"minikafka/internal/vfs"
@@ -18,42 +19,23 @@ func (l *Log) recoverSegments(segments segmentList, c checkpointed) (segmentList
 	if !c.clean {
 		from = segments.floor(c.recoveryPoint)
 	}
-	indexBytes := l.config.Load().SegmentIndexBytes
 	end := segments[0].base
 	for i, s := range segments {
 		last := i == len(segments)-1
-		trusted := i < from && !s.rebuild
-		if trusted && last {
+		if i < from && !s.rebuild {
+			var opened bool
 			var err error
-			if end, err = s.openTrusted(indexBytes); err == nil {
-				break
-			}
-			if !rebuildable(err) {
+			if end, opened, err = l.openWhole(s, last, end); err != nil {
 				return nil, 0, err
 			}
-			l.logger.Warn("rebuilding the indexes of a segment", "file", s.filePath(logSuffix), "err", err)
-			trusted = false
-		}
-		if trusted {
-			s.synced.Store(s.size.Load())
-			continue
-		}
-		if err := l.recoverProducersTo(segments, s.base); err != nil {
-			return nil, 0, err
+			if opened {
+				continue
+			}
 		}
 		var cut bool
 		var err error
-		if end, cut, err = l.recoverSegment(s, segments, i, c.recoveryPoint); err != nil {
+		if end, cut, err = l.recoverOne(segments, i, c); err != nil {
 			return nil, 0, err
-		}
-		if !cut && !last && !c.compacted && end < segments[i+1].base {
-			// A power failure kept a new segment and lost the unsynced end of the one before it.
-			gap := tail{offset: end, position: s.size.Load(), size: s.size.Load(), epoch: l.epochs.entries().at(end - 1), cause: errGap}
-			if err := l.judgeTail(segments, i, gap, c.recoveryPoint); err != nil {
-				return nil, 0, err
-			}
-			l.logger.Warn("cutting segments behind a gap", "logEndOffset", end, "next", segments[i+1].base)
-			cut = true
 		}
 		if cut {
 			if err := l.removeSegments(segments[i+1:], 0); err != nil {
@@ -61,12 +43,6 @@ func (l *Log) recoverSegments(segments segmentList, c checkpointed) (segmentList
 			}
 			segments = segments[:i+1]
 			break
-		}
-		if !last {
-			if err := s.finish(false); err != nil {
-				return nil, 0, err
-			}
-			s.forgetIndexes()
 		}
 	}
 	l.producersRecovered = l.producersAt == end && l.producersAt > 0
@@ -78,6 +54,51 @@ func (l *Log) recoverSegments(segments segmentList, c checkpointed) (segmentList
 		}
 	}
 	return segments, end, nil
+}
+
+// openWhole opens a segment that the last stop left whole; opened is false when its indexes must be
+// rebuilt after all. Of the active one it finds the end; what it returns for others is end as it was.
+func (l *Log) openWhole(s *segment, active bool, end int64) (newEnd int64, opened bool, err error) {
+	if !active {
+		s.synced.Store(s.size.Load())
+		return end, true, nil
+	}
+	newEnd, err = s.openTrusted(l.config.Load().SegmentIndexBytes)
+	if err == nil {
+		return newEnd, true, nil
+	}
+	if !rebuildable(err) {
+		return 0, false, err
+	}
+	l.logger.Warn("rebuilding the indexes of a segment", "file", s.filePath(logSuffix), "err", err)
+	return end, false, nil
+}
+
+// recoverOne recovers segments[i] and holds its end against the beginning of the next. cut: the later
+// ones must go, they hold nothing valid.
+func (l *Log) recoverOne(segments segmentList, i int, c checkpointed) (end int64, cut bool, err error) {
+	s := segments[i]
+	if err := l.recoverProducersTo(segments, s.base); err != nil {
+		return 0, false, err
+	}
+	end, cut, err = l.recoverSegment(s, segments, i, c.recoveryPoint)
+	if err != nil || cut || i == len(segments)-1 {
+		return end, cut, err
+	}
+	if next := segments[i+1].base; end < next && !c.compacted {
+		// A power failure kept a new segment and lost the unsynced end of the one before it.
+		gap := tail{offset: end, position: s.size.Load(), size: s.size.Load(), epoch: l.epochs.entries().at(end - 1), cause: errGap}
+		if err := l.judgeTail(segments, i, gap, c.recoveryPoint); err != nil {
+			return 0, false, err
+		}
+		l.logger.Warn("cutting segments behind a gap", "logEndOffset", end, "next", next)
+		return end, true, nil
+	}
+	if err := s.finish(false); err != nil {
+		return 0, false, err
+	}
+	s.forgetIndexes()
+	return end, false, nil
 }
 
 // rebuildable says that an error of opening a segment is one of its derived files or its tail.
@@ -128,9 +149,12 @@ func (l *Log) recoverSegment(s *segment, segments segmentList, i int, recoveryPo
 	epoch := int32(-1)
 	for {
 		h, b, err := r.next()
-		if err == nil && h.baseOffset < end {
-			err = fmt.Errorf("%w: offset %d after %d", errFrame, h.baseOffset, end-1)
-			r.position = h.position
+		if err == nil && (h.baseOffset < end || h.lastOffset-s.base > math.MaxInt32) {
+			// Its checksum is right, so this is no torn tail. Offsets are outside the checksum.
+			return 0, false, &CorruptError{
+				File: f.Name(), Position: h.position, Offset: end, Cause: errFrame,
+				Reason: fmt.Sprintf("a valid batch has offsets %d to %d", h.baseOffset, h.lastOffset),
+			}
 		}
 		if errors.Is(err, io.EOF) {
 			break
@@ -326,11 +350,12 @@ func (s *segment) eachProducerBatch(from, to int64, fn func(b protocol.Batch)) e
 		return err
 	}
 	defer s.log.release()
-	position, err := s.floorPosition(from)
-	if err != nil {
+	size := s.size.Load()
+	first, found, err := s.locate(f, from, size)
+	if err != nil || !found {
 		return err
 	}
-	scan := scanHeaders(f, position, s.size.Load())
+	scan := scanHeaders(f, first.position, size)
 	defer scan.done()
 	for {
 		h, err := scan.next()

@@ -27,10 +27,7 @@ func (l *Log) load(c checkpointed) error {
 	if err != nil {
 		return err
 	}
-	segments, err := l.openSegments(files)
-	if err != nil {
-		return err
-	}
+	segments := l.openSegments(files)
 	if len(segments) == 0 {
 		s, err := l.createSegment(c.logStart)
 		if err != nil {
@@ -217,7 +214,7 @@ func (l *Log) endOfFile(path string, base int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	size, err := f.Size()
 	if err != nil {
 		return 0, err
@@ -239,7 +236,7 @@ func (l *Log) endOfFile(path string, base int64) (int64, error) {
 
 // openSegments makes the segments of the files, sorted, with the sizes of the files. A segment without
 // an .index gets an empty one now and is rebuilt by recoverSegments.
-func (l *Log) openSegments(files segmentFiles) (segmentList, error) {
+func (l *Log) openSegments(files segmentFiles) segmentList {
 	segments := make(segmentList, 0, len(files.logs))
 	for base, size := range files.logs {
 		s := newSegment(l.files, &l.path, base, l.clock.Now(), l.config.Load())
@@ -250,5 +247,5 @@ func (l *Log) openSegments(files segmentFiles) (segmentList, error) {
 		segments = append(segments, s)
 	}
 	slices.SortFunc(segments, func(a, b *segment) int { return cmp.Compare(a.base, b.base) })
-	return segments, nil
+	return segments
 }

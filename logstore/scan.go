@@ -93,7 +93,7 @@ var scanBuffers = sync.Pool{New: func() any { b := make([]byte, scanBuffer); ret
 
 // scanHeaders starts a walk of [position, end). The caller ends it with done.
 func scanHeaders(f vfs.File, position, end int64) *headerScanner {
-	pooled := scanBuffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	pooled := scanBuffers.Get().(*[]byte)
 	return &headerScanner{f: f, position: position, end: end, buf: *pooled, pooled: pooled}
 }
 

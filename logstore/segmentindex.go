@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -126,18 +127,59 @@ func (s *segment) forgetIndexes() {
 	s.indexMu.Unlock()
 }
 
-// floorPosition is where to start looking for offset.
-func (s *segment) floorPosition(offset int64) (int64, error) {
+// floorEntry is the index entry from which to look for offset; fromFile says that nobody has verified it.
+func (s *segment) floorEntry(offset int64) (entry, position int64, fromFile bool, err error) {
 	s.indexMu.RLock()
 	if s.offsets != nil {
-		_, position := s.offsets.lookup(offset)
+		entry, position = s.offsets.lookup(offset)
 		s.indexMu.RUnlock()
-		return position, nil
+		return entry, position, false, nil
 	}
 	s.indexMu.RUnlock()
-	_, position, err := searchOffsetFile(s.log.cache.fs, s.filePath(indexSuffix), s.base, offset)
-	return position, err
+	entry, position, err = searchOffsetFile(s.log.cache.fs, s.filePath(indexSuffix), s.base, offset)
+	return entry, position, true, err
 }
+
+// repairIndexes makes the indexes of a closed segment from its batches. One that is the active segment by
+// now has them in memory and needs no repair.
+func (s *segment) repairIndexes(f vfs.File, size int64) error {
+	offsets, times := newOffsetIndex(s.base, math.MaxInt32), newTimeIndex(s.base, math.MaxInt32)
+	most, mostOffset, since := int64(-1), int64(0), int64(0)
+	scan := scanHeaders(f, 0, size)
+	defer scan.done()
+	for {
+		h, err := scan.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if h.maxTimestamp > most {
+			most, mostOffset = h.maxTimestamp, h.lastOffset
+		}
+		if since > repairInterval {
+			if err := errors.Join(offsets.append(h.lastOffset, h.position), times.maybeAppend(most, mostOffset, false)); err != nil {
+				return err
+			}
+			since = 0
+		}
+		since += h.size
+	}
+	if err := times.maybeAppend(most, mostOffset, true); err != nil {
+		return err
+	}
+	s.indexMu.Lock()
+	defer s.indexMu.Unlock()
+	if s.offsets != nil {
+		return nil
+	}
+	fsys := s.log.cache.fs
+	return errors.Join(offsets.write(fsys, s.filePath(indexSuffix), true), times.write(fsys, s.filePath(timeIndexSuffix), true))
+}
+
+// repairInterval is Kafka's default of index.interval.bytes.
+const repairInterval = 4096
 
 // timeFloor is the last offset that is sure to lie before the first record with a timestamp >= ts.
 func (s *segment) timeFloor(ts int64, indexBytes int32) (int64, error) {

@@ -67,16 +67,17 @@ func (l *Log) lookupInSegment(s *segment, ts, start int64) (TimestampedOffset, e
 	if err != nil {
 		return noOffset(), err
 	}
-	position, err := s.floorPosition(max(floor, start))
-	if err != nil {
-		return noOffset(), err
-	}
 	f, err := s.log.acquire(false)
 	if err != nil {
 		return noOffset(), err
 	}
 	defer s.log.release()
-	scan := scanHeaders(f, position, s.size.Load())
+	size := s.size.Load()
+	first, found, err := s.locate(f, max(floor, start), size)
+	if err != nil || !found {
+		return noOffset(), err
+	}
+	scan := scanHeaders(f, first.position, size)
 	defer scan.done()
 	for {
 		h, err := scan.next()
