@@ -65,6 +65,34 @@ func (a *answers) due() bool {
 	return len(a.queue) > 0 || a.writing
 }
 
+// awaitTurn waits until a request may be handled. As in Kafka, a connection's requests have their effects
+// one after the other: nothing is handled while an earlier one waits. Produce alone need not wait for
+// Produce: the appends are done in order, and only the answers wait (for replicas).
+func (a *answers) awaitTurn(key int16, stop <-chan struct{}) error {
+	for !a.mayHandle(key) {
+		select {
+		case <-a.room:
+		case <-stop:
+			return errInterrupted
+		case <-a.ctx.Done():
+			return errClosed
+		}
+	}
+	return nil
+}
+
+func (a *answers) mayHandle(key int16) bool {
+	const produce = 0
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, w := range a.queue {
+		if key != produce || w.header.Key != produce {
+			return false
+		}
+	}
+	return true
+}
+
 // add takes what a handler returned. Only the connection's goroutine calls it.
 func (a *answers) add(h protocol.Header, resp kmsg.Response, later handlers.Later) error {
 	if later != nil {

@@ -64,12 +64,14 @@ type conn struct {
 	answers  *answers
 	clientID string // of the last request
 
+	stopOnce sync.Once
+	stopped  chan struct{} // closed by stop
 	failOnce sync.Once
 	failure  error // why a Later or a writer ended the connection; read after ctx is done
 }
 
 func newConn(parent context.Context, srv *server, listener string, nc net.Conn) *conn {
-	c := &conn{srv: srv, listener: listener, nc: nc, remote: nc.RemoteAddr().String()}
+	c := &conn{srv: srv, listener: listener, nc: nc, remote: nc.RemoteAddr().String(), stopped: make(chan struct{})}
 	host, _, err := net.SplitHostPort(c.remote)
 	if err != nil {
 		host = c.remote
@@ -116,7 +118,11 @@ func (c *conn) serve() error {
 		if err != nil {
 			return err
 		}
-		if err := c.handle(frame); err != nil {
+		key := int16(binary.BigEndian.Uint16(frame))
+		if err := c.answers.awaitTurn(key, c.stopped); err != nil {
+			return err
+		}
+		if err := c.handle(key, frame); err != nil {
 			return err
 		}
 	}
@@ -129,9 +135,8 @@ func (b *badRequest) Error() string { return b.err.Error() }
 func (b *badRequest) Unwrap() error { return b.err }
 
 // handle answers one request. The frame, and all that aliases it, is not used after it returns.
-func (c *conn) handle(frame []byte) error {
+func (c *conn) handle(key int16, frame []byte) error {
 	c.srv.counts.Requests.Add(1)
-	key := int16(binary.BigEndian.Uint16(frame))
 	version := int16(binary.BigEndian.Uint16(frame[2:]))
 	api, ok := c.srv.lookup(key)
 	if !ok {
@@ -195,6 +200,7 @@ func (c *conn) guard(f func()) (err error) {
 
 // stop lets the connection answer what is in work, and end.
 func (c *conn) stop() {
+	c.stopOnce.Do(func() { close(c.stopped) })
 	c.frames.interrupt()
 }
 

@@ -104,6 +104,12 @@ func request(correlation int32, req kmsg.Request) []byte {
 	return b
 }
 
+func produceRequest() kmsg.Request {
+	r := kmsg.NewPtrProduceRequest()
+	r.Version = 9
+	return r
+}
+
 func metadataRequest() kmsg.Request {
 	r := kmsg.NewPtrMetadataRequest()
 	r.Version = 9
@@ -147,7 +153,7 @@ func TestAnswersComeInRequestOrderWhateverCompletesFirst(t *testing.T) {
 	nc := h.dial()
 	var all []byte
 	for i := range int32(6) {
-		all = append(all, request(i, metadataRequest())...)
+		all = append(all, request(i, produceRequest())...)
 	}
 	_, err := nc.Write(all)
 	require.NoError(t, err)
@@ -156,6 +162,39 @@ func TestAnswersComeInRequestOrderWhateverCompletesFirst(t *testing.T) {
 	close(gates[1])
 	close(gates[0])
 	for i := range int32(6) {
+		id, _ := answerOf(t, nc)
+		require.Equal(t, i, id)
+	}
+}
+
+func TestARequestIsNotHandledBeforeEarlierOnesAreAnsweredUnlessBothAreProduce(t *testing.T) {
+	release := make(chan struct{})
+	var seen atomic.Int32
+	h := serve(t, func(_ context.Context, r *handlers.Request, body kmsg.Request) (kmsg.Response, handlers.Later) {
+		seen.Add(1)
+		resp := body.ResponseKind()
+		if r.CorrelationID < 3 {
+			return nil, func(context.Context) kmsg.Response { <-release; return resp }
+		}
+		return resp, nil
+	})
+	nc := h.dial()
+	for i, req := range []kmsg.Request{produceRequest(), produceRequest(), metadataRequest(), produceRequest(), metadataRequest()} {
+		_, err := nc.Write(request(int32(i), req))
+		require.NoError(t, err)
+	}
+	for _, handled := range []int32{2, 3, 5} { // two Produce; Metadata waits for them, the rest for it
+		require.Eventually(t, func() bool { return seen.Load() == handled }, 5*time.Second, time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
+		require.Equal(t, handled, seen.Load())
+		for range 2 {
+			select {
+			case release <- struct{}{}:
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	for i := range int32(5) {
 		id, _ := answerOf(t, nc)
 		require.Equal(t, i, id)
 	}
@@ -173,7 +212,7 @@ func TestNoMoreThanTheBoundIsInFlightOnAConnection(t *testing.T) {
 	const n = 3 * maxInFlight
 	go func() {
 		for i := range int32(n) {
-			_, _ = nc.Write(request(i, metadataRequest()))
+			_, _ = nc.Write(request(i, produceRequest()))
 		}
 	}()
 	require.Eventually(t, func() bool { return seen.Load() > maxInFlight }, 5*time.Second, time.Millisecond)
