@@ -114,18 +114,31 @@ func (c *conn) run() {
 
 func (c *conn) serve() error {
 	for {
-		frame, err := c.frames.next(c.answers.flush)
-		if err != nil {
-			return err
+		err := c.serveNext()
+		if err == nil {
+			continue
 		}
-		key := int16(binary.BigEndian.Uint16(frame))
-		if err := c.answers.awaitTurn(key, c.stopped); err != nil {
-			return err
+		var bad *badRequest
+		if errors.As(err, &bad) { // the requests before it were good
+			_ = c.answers.awaitTurn(noAPI, c.stopped)
+			_ = c.answers.flush()
 		}
-		if err := c.handle(key, frame); err != nil {
-			return err
-		}
+		return err
 	}
+}
+
+const noAPI = -1
+
+func (c *conn) serveNext() error {
+	frame, err := c.frames.next(c.answers.flush)
+	if err != nil {
+		return err
+	}
+	key := int16(binary.BigEndian.Uint16(frame))
+	if err := c.answers.awaitTurn(key, c.stopped); err != nil {
+		return err
+	}
+	return c.handle(key, frame)
 }
 
 // badRequest is what a peer sent against the protocol.

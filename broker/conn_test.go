@@ -268,6 +268,25 @@ func TestBytesAgainstTheProtocolCloseTheConnectionWithOneLogLine(t *testing.T) {
 	}
 }
 
+func TestGoodRequestsBeforeABadOneAreAnswered(t *testing.T) {
+	h := serve(t, func(_ context.Context, r *handlers.Request, body kmsg.Request) (kmsg.Response, handlers.Later) {
+		resp := body.ResponseKind()
+		if r.CorrelationID == 1 {
+			return nil, func(context.Context) kmsg.Response { time.Sleep(50 * time.Millisecond); return resp }
+		}
+		return resp, nil
+	})
+	nc := h.dial()
+	all := append(request(1, produceRequest()), request(2, produceRequest())...)
+	_, err := nc.Write(append(all, 0xff, 0xff, 0xff, 0xff))
+	require.NoError(t, err)
+	for want := range int32(2) {
+		id, _ := answerOf(t, nc)
+		require.Equal(t, want+1, id)
+	}
+	requireClosed(t, nc)
+}
+
 func TestApiVersionsOfAnUnknownVersionIsAnsweredInVersionZero(t *testing.T) {
 	h := serve(t, empty)
 	nc := h.dial()

@@ -103,8 +103,10 @@ func (v clusterView) topic(t *metadata.Topic, version int16) kmsg.MetadataRespon
 	return m
 }
 
-// named are the topics of a Metadata request, by name or id, each once.
+// named are the topics of a Metadata request, by name or id, each once. As in Kafka, names count only
+// where there is no id.
 func (v clusterView) named(req *kmsg.MetadataRequest) []kmsg.MetadataResponseTopic {
+	byID := asksByID(req)
 	answer := make([]kmsg.MetadataResponseTopic, 0, len(req.Topics))
 	names, ids := map[string]bool{}, map[[16]byte]bool{}
 	for _, asked := range req.Topics {
@@ -115,12 +117,16 @@ func (v clusterView) named(req *kmsg.MetadataRequest) []kmsg.MetadataResponseTop
 			}
 			continue
 		}
-		if !names[*asked.Topic] {
+		if !byID && !names[*asked.Topic] {
 			names[*asked.Topic] = true
 			answer = append(answer, v.byName(*asked.Topic, req.Version))
 		}
 	}
 	return answer
+}
+
+func asksByID(req *kmsg.MetadataRequest) bool {
+	return slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.TopicID != [16]byte{} })
 }
 
 func (v clusterView) byID(id [16]byte, version int16) kmsg.MetadataResponseTopic {

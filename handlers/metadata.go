@@ -106,7 +106,7 @@ func refusedMetadata(req *kmsg.MetadataRequest, code int16) kmsg.Response {
 // says whether it created any. What cannot be created stays unknown; internal topics are their
 // coordinators' to create, with what these need.
 func (h *Handlers) createMissing(ctx context.Context, req *kmsg.MetadataRequest, image *metadata.Image) bool {
-	if (req.Version >= 4 && !req.AllowAutoTopicCreation) || !config.Get(h.Config(), config.AutoCreateTopicsEnable) {
+	if asksByID(req) || (req.Version >= 4 && !req.AllowAutoTopicCreation) || !config.Get(h.Config(), config.AutoCreateTopicsEnable) {
 		return false
 	}
 	create := kmsg.NewPtrCreateTopicsRequest()
