@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 
@@ -159,4 +161,82 @@ func TestSnapshotAndTailMakeTheSameImageAsTheWholeLog(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, contents(replay.Image()), contents(c.Image()))
 	require.Equal(t, replay.Image().Offset, c.Image().Offset)
+}
+
+// life boots a controller, makes topics, deletes one and closes it; it stops at the first error. answered
+// are the topics that must be there, gone those that must not.
+func life(t *testing.T, c *Controller) (answered []string, gone string, err error) {
+	epoch, err := c.RegisterBroker(t.Context(), metadata.Broker{ID: 1, Directories: []metadata.UUID{{7}}})
+	if err == nil {
+		err = c.Unfence(t.Context(), 1, epoch)
+	}
+	for i := 0; i < 8 && err == nil; i++ {
+		name := fmt.Sprint("t", i)
+		if _, err = createTopic(c, name, 1); err == nil {
+			answered = append(answered, name)
+		}
+	}
+	if err != nil {
+		return answered, "", err
+	}
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.Version, req.Topics = 6, []kmsg.DeleteTopicsRequestTopic{{Topic: kmsg.StringPtr("t0")}}
+	answered = answered[1:] // nobody knows until the answer
+	if _, err = c.DeleteTopics(t.Context(), req); err == nil {
+		gone = "t0"
+	}
+	return answered, gone, err
+}
+
+func TestAnyErrorOfTheDiskEndsTheControllerAndLosesNothing(t *testing.T) {
+	boom := errors.New("boom")
+	for n := 1; ; n++ {
+		mem, count, failed := newDataDir(t), 0, ""
+		o := testOptions(t, vfs.Faulty(mem, func(op vfs.Op, name string, _ int) error {
+			if op == vfs.OpOpen || op == vfs.OpRead {
+				return nil
+			}
+			if count++; count == n {
+				failed = fmt.Sprint(op, " ", name)
+				return boom
+			}
+			return nil
+		}))
+		o.Logger = slog.New(slog.DiscardHandler)
+		o.Config = config.New(map[string]string{"metadata.log.max.record.bytes.between.snapshots": "700"})
+		fatal := make(chan error, 1)
+		o.Fatal = func(err error) { fatal <- err }
+		var answered []string
+		var gone string
+		c, err := Open(t.Context(), o)
+		if err == nil {
+			answered, gone, err = life(t, c)
+			closed := c.Close()
+			if err != nil {
+				require.ErrorIs(t, <-fatal, boom, "%s: the process has to end", failed)
+			} else {
+				err = closed // a clean stop that is not clean: the next start recovers
+			}
+		}
+		if failed == "" {
+			require.NoError(t, err)
+			require.Greater(t, n, 50, "the workload writes more than this")
+			return
+		}
+		if err != nil {
+			require.ErrorIs(t, err, boom, failed)
+		}
+		for _, unsynced := range []vfs.Unsynced{vfs.KeepNone, vfs.KeepAll} {
+			disk := mem.CrashClone(vfs.CrashOptions{Unsynced: unsynced})
+			c, err := Open(t.Context(), testOptions(t, disk))
+			require.NoError(t, err, failed)
+			for _, name := range answered {
+				require.NotNil(t, c.Image().TopicByName(name), "after a failed %s: %s", failed, name)
+			}
+			if gone != "" {
+				require.Nil(t, c.Image().TopicByName(gone), failed)
+			}
+			require.NoError(t, c.Close())
+		}
+	}
 }

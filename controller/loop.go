@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"minikafka/config"
@@ -54,11 +55,9 @@ func (c *Controller) shutDown() (failed bool) {
 		break
 	}
 	if c.writing {
-		if err := c.snapshotWritten(<-c.written); err != nil {
-			c.o.Logger.Error("writing a metadata snapshot", "error", err)
-		}
+		c.err = c.snapshotWritten(<-c.written)
 	}
-	c.err = c.quorum.store.log.Close()
+	c.err = errors.Join(c.err, c.quorum.store.log.Close())
 	return false
 }
 
