@@ -10,6 +10,9 @@ import (
 // maxReadBatchBytes bounds a batch that is read; Kafka writes at most 8 MiB.
 const maxReadBatchBytes = 64 << 20
 
+// recordOverhead is at least what a record takes besides its value: lengths, deltas, attributes.
+const recordOverhead = 24
+
 // encodeRecords makes a data batch: values as package metadata encodes them, null keys. Base offset and
 // leader epoch are the log's to set.
 func encodeRecords(records []metadata.Record, timestamp int64) ([]byte, error) {
@@ -90,4 +93,14 @@ func controlsOf(b protocol.Batch) (out []metadata.ControlRecord, err error) {
 		return err
 	})
 	return out, err
+}
+
+// encodedSize is at least what records take in a batch.
+func encodedSize(records []metadata.Record) (size int) {
+	var value []byte
+	for _, r := range records {
+		value = metadata.AppendRecord(value[:0], r, metadata.WriteVersion(r.Key()))
+		size += len(value) + recordOverhead
+	}
+	return size
 }

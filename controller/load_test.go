@@ -41,10 +41,12 @@ func TestCloseLeavesNoGoroutineBehind(t *testing.T) {
 
 func TestChangesThatWaitTogetherShareOneFlush(t *testing.T) {
 	mem := newDataDir(t)
-	syncs := 0
+	syncs, flushes := 0, 0
 	fsys := vfs.Faulty(mem, func(op vfs.Op, name string, n int) error {
 		if op == vfs.OpSync {
-			syncs++
+			if syncs++; strings.HasSuffix(name, ".log") {
+				flushes++
+			}
 			time.Sleep(2 * time.Millisecond)
 		}
 		return nil
@@ -52,6 +54,8 @@ func TestChangesThatWaitTogetherShareOneFlush(t *testing.T) {
 	c := open(t, testOptions(t, fsys))
 	boot(t, c)
 	before := syncs
+	entries, _ := c.quorum.store.LastIndex()
+	flushes = 0
 	const topics = 100
 	var group sync.WaitGroup
 	for i := range topics {
@@ -65,6 +69,8 @@ func TestChangesThatWaitTogetherShareOneFlush(t *testing.T) {
 	require.NoError(t, c.Close())
 	require.Equal(t, topics, c.Image().TopicCount())
 	require.Less(t, syncs-before, topics/4)
+	after, _ := c.quorum.store.LastIndex()
+	require.Equal(t, flushes, int(after-entries), "what shares a flush shares a batch: a crash tears the last one only")
 	t.Logf("%d topics, %d flushes", topics, syncs-before)
 }
 

@@ -75,46 +75,64 @@ func (c *Controller) fail(err error) (failed bool) {
 	return true
 }
 
+// group is the changes of a round that will be one entry: one batch, one CRC. So what a crash tears is
+// always the last batch of the log, however many changes it has.
+type group struct {
+	changes []*change
+	records []metadata.Record
+	bytes   int
+	now     int64           // ms
+	undo    metadata.Replay // spec before the first of them
+}
+
 // round takes the first change and whatever waits behind it, and commits them together.
 func (c *Controller) round(first *change) error {
-	bytes, n := 0, 0
+	n := 0
 	for t := first; t != nil; n++ {
-		bytes += c.propose(t)
+		if err := c.take(t); err != nil {
+			return err
+		}
 		t = nil
-		if n < maxGroupSize && bytes < maxGroupBytes {
+		if n < maxGroupSize && c.group.bytes < maxGroupBytes {
 			select {
 			case t = <-c.queue:
 			default:
 			}
 		}
 	}
-	if err := c.quorum.advance(); err != nil {
-		return err
-	}
-	c.answer()
-	return nil
+	return c.flush()
 }
 
-// propose decides one change and gives its records to raft; it returns the bytes proposed.
-func (c *Controller) propose(t *change) (bytes int) {
+// take decides one change and adds it to the group. Like round and flush, it fails only with the quorum.
+func (c *Controller) take(t *change) error {
 	if t.call != nil {
 		t.call()
 		t.done <- nil
-		return 0
+		return nil
 	}
-	t.index = c.quorum.lastIndex()
 	records, err := c.decide(t)
-	if err == nil && len(records) > 0 {
-		bytes, err = c.proposeRecords(t, records)
+	for err == nil && t.divisible && len(records) > recordsPerEntry {
+		part := &change{done: make(chan error, 1)} // nobody waits for it
+		if err = c.add(part, records[:recordsPerEntry]); err == nil {
+			if err := c.flush(); err != nil {
+				return err
+			}
+			err = part.failed
+		}
+		records = records[recordsPerEntry:]
+	}
+	if err == nil && c.group.bytes+encodedSize(records) > maxBatchBytes { // the batch is full
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	if err == nil {
+		err = c.add(t, records)
 	}
 	if err != nil {
 		t.done <- err
-		return bytes
 	}
-	if len(records) == 0 {
-		c.proposed = append(c.proposed, t) // answered with what it saw
-	}
-	return bytes
+	return nil
 }
 
 func (c *Controller) decide(t *change) ([]metadata.Record, error) {
@@ -128,46 +146,72 @@ func (c *Controller) decide(t *change) ([]metadata.Record, error) {
 	case !c.quorum.leading():
 		return nil, errNotLeader
 	}
-	return t.decide(view{image: c.spec.Image(), next: c.quorum.nextOffset(), values: c.values})
+	return t.decide(view{image: c.spec.Image(), next: c.nextOffset(), values: c.values})
 }
 
-// proposeRecords gives a change's records to raft: as one entry, or, when the change may be divided, as
-// several. The change itself stands for the last one.
-func (c *Controller) proposeRecords(t *change, records []metadata.Record) (bytes int, err error) {
-	for t.divisible && len(records) > recordsPerEntry {
-		part := &change{done: make(chan error, 1)} // nobody waits for it
-		n, err := c.proposeEntry(part, records[:recordsPerEntry])
-		if bytes += n; err != nil {
-			return bytes, err
+// nextOffset is the offset of the next record that is added to the group.
+func (c *Controller) nextOffset() int64 {
+	return c.quorum.store.log.LogEndOffset() + int64(len(c.group.records))
+}
+
+// add puts a change into the group, with its records applied to spec; without records it is answered
+// with those before it. An error is the change's own.
+func (c *Controller) add(t *change, records []metadata.Record) error {
+	g := &c.group
+	if len(g.changes) == 0 {
+		g.undo, g.now = *c.spec, c.o.Clock.Now().UnixMilli()
+	}
+	size := encodedSize(records)
+	if size > maxBatchBytes {
+		return fmt.Errorf("%w: %d records, %d bytes", errTooLarge, len(records), size)
+	}
+	if len(records) > 0 {
+		at := metadata.Position{Offset: c.nextOffset() + int64(len(records)) - 1, Epoch: c.quorum.epoch(), Timestamp: g.now}
+		var err error
+		if t.image, t.delta, err = c.spec.Batch(records, at); err != nil {
+			return fmt.Errorf("the change contradicts the image: %w", err)
 		}
-		records = records[recordsPerEntry:]
+		c.refreshValues(t.delta)
 	}
-	n, err := c.proposeEntry(t, records)
-	return bytes + n, err
+	g.changes, g.records, g.bytes = append(g.changes, t), append(g.records, records...), g.bytes+size
+	return nil
 }
 
-func (c *Controller) proposeEntry(t *change, records []metadata.Record) (bytes int, err error) {
-	now, next := c.o.Clock.Now().UnixMilli(), c.quorum.nextOffset()
-	batch, err := encodeRecords(records, now)
-	if err != nil {
-		return 0, err
+// flush commits the group: one entry, one write, one fdatasync; then it is published and answered.
+func (c *Controller) flush() error {
+	g := c.group
+	c.group = group{}
+	index := c.quorum.lastIndex()
+	if len(g.records) > 0 {
+		batch, err := encodeRecords(g.records, g.now)
+		if err == nil {
+			err = c.quorum.propose(batch)
+		}
+		if err != nil {
+			c.refuse(g, err)
+			return nil
+		}
+		index++
 	}
-	if len(batch) > maxBatchBytes {
-		return 0, fmt.Errorf("%w: %d records, %d bytes", errTooLarge, len(records), len(batch))
+	for _, t := range g.changes {
+		t.index = index
 	}
-	at := metadata.Position{Offset: next + int64(len(records)) - 1, Epoch: c.quorum.epoch(), Timestamp: now}
-	undo := *c.spec
-	if t.image, t.delta, err = c.spec.Batch(records, at); err != nil {
-		return 0, fmt.Errorf("the change contradicts the image: %w", err)
+	c.proposed = append(c.proposed, g.changes...)
+	if err := c.quorum.advance(); err != nil {
+		return err
 	}
-	if err := c.quorum.propose(batch, len(records)); err != nil {
-		*c.spec = undo
-		return 0, err
+	c.answer()
+	return nil
+}
+
+// refuse takes a group back that raft did not take.
+func (c *Controller) refuse(g group, err error) {
+	*c.spec = g.undo
+	c.values = brokerValues(c.o.Config, c.spec.Image(), c.o.NodeID)
+	for _, t := range g.changes {
+		t.failed = err
+		t.done <- err
 	}
-	t.index = c.quorum.lastIndex()
-	c.proposed = append(c.proposed, t)
-	c.refreshValues(t.delta)
-	return len(batch), nil
 }
 
 // refreshValues follows the dynamic broker configs.
@@ -190,14 +234,15 @@ func brokerValues(static *config.Values, image *metadata.Image, node int32) *con
 // were proposed; others (those found at start) are decoded.
 func (c *Controller) applyCommitted(e committed) error {
 	c.bytesSince += int64(len(e.data))
+	mine := false
 	for _, t := range c.proposed {
-		if t.index >= e.index {
-			if t.index == e.index && t.delta != nil {
-				c.publisher.Publish(t.image, t.delta)
-				return nil
-			}
-			break
+		if t.index == e.index && t.delta != nil {
+			c.publisher.Publish(t.image, t.delta)
+			mine = true
 		}
+	}
+	if mine {
+		return nil
 	}
 	return c.replayCommitted(e)
 }

@@ -46,9 +46,6 @@ type quorum struct {
 	state quorumState // as on disk
 
 	appliedIndex uint64
-	// Proposals that advance has not stored yet.
-	pendingEntries uint64
-	pendingRecords int64
 	// apply is called with each committed entry, in order.
 	apply func(committed) error
 }
@@ -106,24 +103,19 @@ func (q *quorum) leading() bool { return q.node.BasicStatus().RaftState == raft.
 // epoch is raft's term, Kafka's leader epoch.
 func (q *quorum) epoch() int32 { return int32(q.node.BasicStatus().GetTerm()) }
 
-// propose hands a batch of so many records to raft; advance stores it.
-func (q *quorum) propose(batch []byte, records int) error {
+// propose hands a batch to raft; advance stores it.
+func (q *quorum) propose(batch []byte) error {
 	if err := q.node.Propose(batch); err != nil {
 		return fmt.Errorf("proposing %d bytes: %w", len(batch), err)
 	}
-	q.pendingEntries++
-	q.pendingRecords += int64(records)
 	return nil
 }
 
-// lastIndex is the index of the last entry, stored or proposed.
+// lastIndex is the index of the last stored entry.
 func (q *quorum) lastIndex() uint64 {
 	last, _ := q.store.LastIndex() // never fails
-	return last + q.pendingEntries
+	return last
 }
-
-// nextOffset is the offset of the next proposal's first record.
-func (q *quorum) nextOffset() int64 { return q.store.log.LogEndOffset() + q.pendingRecords }
 
 // advance does what raft asks for until nothing is left: it stores, then applies what is committed.
 func (q *quorum) advance() error {
@@ -136,7 +128,6 @@ func (q *quorum) advance() error {
 			if err := q.store.append(rd.Entries); err != nil {
 				return err
 			}
-			q.pendingEntries, q.pendingRecords = 0, 0
 		}
 		for _, e := range rd.CommittedEntries {
 			if err := q.applyEntry(e); err != nil {

@@ -34,8 +34,8 @@ type Options struct {
 // Bounds of the loop. Whoever comes when the queue is full waits, at most until its deadline.
 const (
 	queueLength   = 1024
-	maxGroupSize  = 512     // changes that share one fdatasync
-	maxGroupBytes = 4 << 20 // of their records
+	maxGroupSize  = 512     // changes that share one batch and one fdatasync
+	maxGroupBytes = 1 << 20 // of their records; what is left up to maxBatchBytes is for the last one
 	maxBatchBytes = 8 << 20 // of one batch, Kafka's limit in the metadata log
 	// recordsPerEntry bounds an entry of a change that is divided, like Kafka's.
 	recordsPerEntry = 10_000
@@ -73,6 +73,7 @@ type Controller struct {
 	quorum   *quorum
 	spec     *metadata.Replay // with what is proposed but not committed
 	values   *config.Values   // of spec's image
+	group    group            // of the round that is under way
 	proposed []*change        // in order of their index
 	snapshots
 }
@@ -93,6 +94,7 @@ type change struct {
 	index    uint64     // of its raft entry, or of the last one before it
 	image    *metadata.Image
 	delta    *metadata.Delta // nil: it wrote nothing
+	failed   error           // why raft did not take it
 	// divisible: its records are right in parts as well, and may be too many for one batch.
 	divisible bool
 	// call is, instead of decide, run by the loop between changes.
