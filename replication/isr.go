@@ -61,6 +61,7 @@ type leadership struct {
 	logEnd, highWatermark       int64 // highWatermark: the checkpointed one
 	minInsync                   int32
 	lagMax                      time.Duration
+	eligible                    func(id int32) bool // alive and not shutting down
 	now                         time.Time
 }
 
@@ -75,7 +76,7 @@ func lead(l leadership) *isr {
 		if id == l.self {
 			continue
 		}
-		f := follower{id: id, logEndOffset: -1, brokerEpoch: -1, eligible: true}
+		f := follower{id: id, logEndOffset: -1, brokerEpoch: -1, eligible: l.eligible(id)}
 		if slices.Contains(l.isr, id) {
 			f.lastCaughtUp = l.now
 		}
@@ -227,15 +228,23 @@ func (s *isr) setMinInsync(n int32, now time.Time) bool {
 	return s.advance(now)
 }
 
-// setReplicas takes a changed assignment: what is known of replicas that stay is kept.
+// setReplicas takes a changed assignment: what is known of replicas that stay is kept. New ones are not
+// eligible until setEligible says so.
 func (s *isr) setReplicas(replicas []int32) {
 	var kept []follower
 	for _, id := range replicas {
 		if f := s.follower(id); f != nil {
 			kept = append(kept, *f)
 		} else if id != s.self {
-			kept = append(kept, follower{id: id, logEndOffset: -1, brokerEpoch: -1, eligible: true})
+			kept = append(kept, follower{id: id, logEndOffset: -1, brokerEpoch: -1})
 		}
 	}
 	s.followers = kept
+}
+
+// setEligible takes the metadata's word on which replicas could join the ISR.
+func (s *isr) setEligible(eligible func(id int32) bool) {
+	for i := range s.followers {
+		s.followers[i].eligible = eligible(s.followers[i].id)
+	}
 }

@@ -5,19 +5,25 @@ import (
 	"slices"
 	"time"
 
-	"minikafka/config"
 	"minikafka/metadata"
 )
 
+// term is what a role is taken with, beside the partition's own state.
+type term struct {
+	nodeID   int32
+	lagMax   time.Duration
+	eligible func(broker int32) bool // to join an ISR
+}
+
 // change takes the metadata's word on who leads. It returns when the partition can be used in its role.
-func (p *Partition) change(state *metadata.Partition, nodeID int32, lagMax time.Duration) error {
+func (p *Partition) change(state *metadata.Partition, c term) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.watchers.wake()
 	old := p.role.Load()
 	next := &role{
 		leader: state.Leader, leaderEpoch: state.LeaderEpoch, partitionEpoch: state.PartitionEpoch,
-		isLeader: state.Leader == nodeID,
+		isLeader: state.Leader == c.nodeID,
 		alone:    len(state.Replicas) == 1 && slices.Equal(state.ISR, state.Replicas),
 	}
 	if old != nil && old.gone != nil {
@@ -28,9 +34,9 @@ func (p *Partition) change(state *metadata.Partition, nodeID int32, lagMax time.
 	case !next.isLeader:
 		p.isr = nil
 	case old != nil && old.isLeader && old.leaderEpoch == next.leaderEpoch:
-		p.changeISR(state)
+		p.changeISR(state, c)
 	default:
-		if err := p.lead(state, nodeID, lagMax); err != nil {
+		if err := p.lead(state, c); err != nil {
 			return err // the old role stands, and fences by its older epoch
 		}
 	}
@@ -39,26 +45,27 @@ func (p *Partition) change(state *metadata.Partition, nodeID int32, lagMax time.
 }
 
 // lead begins a term: the epoch starts at the log's end, even without data.
-func (p *Partition) lead(state *metadata.Partition, nodeID int32, lagMax time.Duration) error {
+func (p *Partition) lead(state *metadata.Partition, c term) error {
 	logEnd := p.log.LogEndOffset()
 	if err := p.log.AssignEpoch(state.LeaderEpoch, logEnd); err != nil {
 		return fmt.Errorf("begin leader epoch %d of %v: %w", state.LeaderEpoch, p.tp, err)
 	}
 	p.isr = lead(leadership{
-		self: nodeID, replicas: state.Replicas, isr: state.ISR,
+		self: c.nodeID, replicas: state.Replicas, isr: state.ISR,
 		leaderEpoch: state.LeaderEpoch, partitionEpoch: state.PartitionEpoch,
 		logEnd: logEnd, highWatermark: max(p.log.HighWatermark(), p.log.LogStartOffset()),
-		minInsync: p.settings.Load().minInsync, lagMax: lagMax, now: p.clock.Now(),
+		minInsync: p.settings.Load().minInsync, lagMax: c.lagMax, eligible: c.eligible, now: p.clock.Now(),
 	})
 	p.publish(p.isr.highWatermark)
 	return nil
 }
 
 // changeISR goes on with the same term.
-func (p *Partition) changeISR(state *metadata.Partition) {
+func (p *Partition) changeISR(state *metadata.Partition, c term) {
 	now := p.clock.Now()
 	p.isr.highWatermark = max(p.isr.highWatermark, p.highWatermark.Load())
 	p.isr.setReplicas(state.Replicas)
+	p.isr.setEligible(c.eligible)
 	p.isr.commit(state.ISR, state.PartitionEpoch, now)
 	p.isr.onAppend(p.log.LogEndOffset(), now)
 	p.publish(p.isr.highWatermark)
@@ -90,5 +97,3 @@ func (p *Partition) retire(why error) {
 	p.isr = nil
 	p.watchers.wake()
 }
-
-func lagMax(v *config.Values) time.Duration { return config.Get(v, config.ReplicaLagTimeMaxMs) }

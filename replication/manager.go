@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"minikafka/config"
 	"minikafka/internal/clock"
@@ -162,7 +161,10 @@ func (m *Manager) applyTopics(image *metadata.Image, delta *metadata.Delta, valu
 			work = m.place(work, hosted, t, int32(i), &list[i])
 		}
 	}
-	m.run(work, lagMax(values))
+	m.run(work, term{
+		nodeID: m.o.NodeID, lagMax: config.Get(values, config.ReplicaLagTimeMaxMs),
+		eligible: func(id int32) bool { b := image.Broker(id); return b != nil && b.Active() },
+	})
 	for t, list := range lists {
 		t.partitions.Store(&list)
 	}
@@ -217,25 +219,25 @@ func (m *Manager) place(work []placement, hosted *topic, t *metadata.Topic, id i
 }
 
 // run does the work, several partitions at a time, and returns when all are usable.
-func (m *Manager) run(work []placement, lag time.Duration) {
+func (m *Manager) run(work []placement, c term) {
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range min(applyWorkers, len(work)) {
 		workers.Go(func() {
 			for i := next.Add(1) - 1; int(i) < len(work); i = next.Add(1) - 1 {
-				m.takePlace(&work[i], lag)
+				m.takePlace(&work[i], c)
 			}
 		})
 	}
 	workers.Wait()
 }
 
-func (m *Manager) takePlace(w *placement, lag time.Duration) {
+func (m *Manager) takePlace(w *placement, c term) {
 	if w.partition == nil {
 		w.partition = m.open(w)
 	}
 	*w.slot = w.partition
-	if err := w.partition.change(w.state, m.o.NodeID, lag); err != nil {
+	if err := w.partition.change(w.state, c); err != nil {
 		m.o.Logger.Error("cannot take a partition's new role", "topic", w.tp.Topic, "partition", w.tp.Partition,
 			"epoch", w.state.LeaderEpoch, "error", err)
 		w.partition.retire(err)
