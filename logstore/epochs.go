@@ -121,10 +121,12 @@ func parseEpochs(data []byte) (epochEntries, error) {
 // epochCache is the cache of one log and its file, leader-epoch-checkpoint. A change is on disk when the
 // method returns. Readers never wait: they load the present value.
 type epochCache struct {
-	fs    vfs.FS
-	path  string
-	mu    sync.Mutex // one change at a time
-	value atomic.Pointer[epochEntries]
+	fs     vfs.FS
+	path   string
+	mu     sync.Mutex // one change at a time
+	dirty  bool       // the file is older than the value; guarded by mu
+	exists bool       // there is a file; guarded by mu
+	value  atomic.Pointer[epochEntries]
 }
 
 // loadEpochs reads path; a missing or empty file is an empty cache. errMalformedCheckpoint otherwise.
@@ -138,6 +140,7 @@ func loadEpochs(fsys vfs.FS, path string) (*epochCache, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.exists = true
 	e, err := parseEpochs(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -151,6 +154,35 @@ func (c *epochCache) entries() epochEntries { return *c.value.Load() }
 
 func (c *epochCache) assign(epoch int32, offset int64) error {
 	return c.change(func(e epochEntries) epochEntries { return e.assign(epoch, offset) })
+}
+
+// assignInMemory is assign without the file: for a log without records, whose files are not durable
+// either. The next change or persist writes it.
+func (c *epochCache) assignInMemory(epoch int32, offset int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries().assign(epoch, offset)
+	c.value.Store(&e)
+	c.dirty = true
+}
+
+// persist writes what assignInMemory left. A first file is not synced: one that a crash empties or tears is
+// made again from the batches, and only an old one could deceive.
+func (c *epochCache) persist() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.dirty {
+		return nil
+	}
+	write := func() error { return writeInPlace(c.fs, c.path, c.entries().format(), false) }
+	if c.exists {
+		write = func() error { return writeAtomic(c.fs, c.path, c.entries().format()) }
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	c.dirty, c.exists = false, true
+	return nil
 }
 
 func (c *epochCache) truncateFromEnd(end int64) error {
@@ -172,12 +204,13 @@ func (c *epochCache) change(f func(epochEntries) epochEntries) error {
 	defer c.mu.Unlock()
 	old := c.entries()
 	e := f(old)
-	if slices.Equal(old, e) {
+	if slices.Equal(old, e) && !c.dirty {
 		return nil
 	}
 	if err := writeAtomic(c.fs, c.path, e.format()); err != nil {
 		return err
 	}
 	c.value.Store(&e)
+	c.dirty, c.exists = false, true
 	return nil
 }

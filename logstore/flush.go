@@ -71,20 +71,26 @@ func (l *Log) flushSegments(segments segmentList, end int64) error {
 
 // makeDurableDir puts partition.metadata and the directory's own name on disk before the first record:
 // a log whose topic id is lost would be a stray. Caller holds appendMu.
-func (l *Log) makeDurableDir() error {
+func (l *Log) makeDurableDir(p *preparedAppend) error {
 	if l.dirDurable {
 		return nil
 	}
 	dir := l.path.get()
+	if h, err := parseHeader(p.bytes, 0); err == nil && h.epoch >= 0 && h.epoch != l.epochs.entries().latest() {
+		l.epochs.assignInMemory(h.epoch, h.baseOffset)
+	}
+	if err := l.epochs.persist(); err != nil {
+		return l.ioFailed("writing the leader epochs of", err)
+	}
 	if l.topicID != (UUID{}) {
 		if err := writePartitionMetadata(l.fs, dir, l.topicID); err != nil {
 			return l.ioFailed("writing partition.metadata of", err)
 		}
+	} else if err := l.fs.SyncDir(dir); err != nil {
+		return l.ioFailed("flushing the directory of", err)
 	}
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := l.fs.SyncDir(d); err != nil {
-			return l.ioFailed("flushing the directory of", err)
-		}
+	if err := l.fs.SyncDir(filepath.Dir(dir)); err != nil {
+		return l.ioFailed("flushing the directory of", err)
 	}
 	l.dirDurable = true
 	return nil

@@ -95,6 +95,9 @@ func (l *Log) finish() error {
 			return l.ioFailed("flushing", err)
 		}
 	}
+	if err := l.epochs.persist(); err != nil {
+		return l.ioFailed("writing the leader epochs of", err)
+	}
 	if end := l.leo.Load(); end > l.logStart.Load() {
 		if err := l.snapshotProducers(end); err != nil {
 			return l.ioFailed("writing a producer snapshot of", err)

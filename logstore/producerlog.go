@@ -244,11 +244,7 @@ func (l *Log) replayProducers(segments segmentList, from, to int64) error {
 
 // loadProducers is restoreProducers at load: snapshots that no segment begins at are removed, except
 // the newest; after an unclean stop those that a crash tore, too.
-func (l *Log) loadProducers(clean bool) error {
-	offsets, err := l.snapshots()
-	if err != nil {
-		return err
-	}
+func (l *Log) loadProducers(offsets []int64, clean bool) error {
 	segments, end := l.segments(), l.leo.Load()
 	newest := int64(-1)
 	for _, at := range offsets {
@@ -257,7 +253,7 @@ func (l *Log) loadProducers(clean bool) error {
 		}
 	}
 	kept := offsets[:0:0]
-	err = l.dropSnapshots(offsets, func(at int64) bool {
+	err := l.dropSnapshots(offsets, func(at int64) bool {
 		i := segments.floor(at)
 		keep := at <= end && (at == newest && at > segments.active().base || segments[i].base == at)
 		if keep && !clean {

@@ -277,7 +277,7 @@ func (l *Log) loadEpochCache() (c *epochCache, rebuild bool, err error) {
 	c, err = loadEpochs(l.fs, path)
 	if errors.Is(err, errMalformedCheckpoint) {
 		l.logger.Warn("rebuilding the leader epochs", "err", err)
-		c = &epochCache{fs: l.fs, path: path}
+		c = &epochCache{fs: l.fs, path: path, exists: true}
 		c.value.Store(&epochEntries{})
 		return c, true, nil
 	}

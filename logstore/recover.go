@@ -70,7 +70,13 @@ func (l *Log) load(c checkpointed) error {
 	if err := l.trimEpochs(); err != nil {
 		return err
 	}
-	return l.loadProducers(c.clean)
+	snapshots := files.snapshots
+	if !c.clean {
+		if snapshots, err = l.snapshots(); err != nil { // recovery wrote some
+			return err
+		}
+	}
+	return l.loadProducers(snapshots, c.clean)
 }
 
 // replaceAll removes the segments and starts empty at base.
@@ -87,8 +93,9 @@ func (l *Log) replaceAll(segments segmentList, base int64) (segmentList, error) 
 
 // segmentFiles are the sizes of a directory's segment files by base offset.
 type segmentFiles struct {
-	logs    map[int64]int64
-	indexes map[int64]bool
+	logs      map[int64]int64
+	indexes   map[int64]bool
+	snapshots []int64 // offsets, ascending
 }
 
 // sweep lists the directory, finishes or undoes what compaction left, and removes what was deleted
@@ -96,12 +103,18 @@ type segmentFiles struct {
 func (l *Log) sweep() (segmentFiles, error) {
 	dir := l.path.get()
 	files := segmentFiles{logs: map[int64]int64{}, indexes: map[int64]bool{}}
-	if err := l.finishSwaps(); err != nil {
-		return files, err
-	}
 	entries, err := l.fs.ReadDir(dir)
 	if err != nil {
 		return files, err
+	}
+	swapped, err := l.finishSwaps(entries)
+	if err != nil {
+		return files, err
+	}
+	if swapped {
+		if entries, err = l.fs.ReadDir(dir); err != nil {
+			return files, err
+		}
 	}
 	var derived []string
 	for _, e := range entries {
@@ -121,6 +134,8 @@ func (l *Log) sweep() (segmentFiles, error) {
 		case suffix == indexSuffix:
 			files.indexes[base] = true
 			derived = append(derived, e.Name())
+		case suffix == snapshotSuffix:
+			files.snapshots = append(files.snapshots, base)
 		case suffix == timeIndexSuffix, suffix == txnIndexSuffix:
 			derived = append(derived, e.Name())
 		}
@@ -147,13 +162,10 @@ func parseSegmentFileName(name string) (base int64, suffix string, ok bool) {
 	return base, name[digits:], err == nil && base >= 0
 }
 
-// finishSwaps: compaction that did not reach its swap is undone, one that did is finished.
-func (l *Log) finishSwaps() error {
+// finishSwaps undoes a compaction that did not reach its swap, and finishes one that did; changed says that
+// it did anything.
+func (l *Log) finishSwaps(entries []fs.DirEntry) (changed bool, err error) {
 	dir := l.path.get()
-	entries, err := l.fs.ReadDir(dir)
-	if err != nil {
-		return err
-	}
 	least := int64(-1) // base of the first .cleaned file: swaps from there on are incomplete
 	var cleaned, swaps []string
 	for _, e := range entries {
@@ -175,15 +187,15 @@ func (l *Log) finishSwaps() error {
 			continue
 		}
 		if err := l.finishSwap(dir, name, entries); err != nil {
-			return err
+			return true, err
 		}
 	}
 	for _, name := range cleaned {
 		if err := l.fs.Remove(filepath.Join(dir, name)); err != nil {
-			return err
+			return true, err
 		}
 	}
-	return nil
+	return len(swaps)+len(cleaned) > 0, nil
 }
 
 // finishSwap puts one .swap file in place; a .log first takes away the segments that it replaces.
