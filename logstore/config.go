@@ -11,21 +11,24 @@ type TopicPartition struct {
 // UUID is a topic or directory id.
 type UUID = [16]byte
 
-// Config is what a log reads of its topic's configuration.
+// Config is what a log reads of its topic's configuration; the fields have the configs' names.
 type Config struct {
 	SegmentBytes, SegmentIndexBytes, IndexIntervalBytes int32
-	SegmentMs, SegmentJitterMs                          time.Duration
-	RetentionBytes                                      int64         // < 0: no limit
-	RetentionMs                                         time.Duration // < 0: no limit
-	FileDeleteDelay                                     time.Duration
-	FlushMessages                                       int64
-	FlushMs                                             time.Duration
-	CleanupDelete, CleanupCompact                       bool
-	Preallocate                                         bool
-	DeleteRetentionMs                                   time.Duration
-	MinCompactionLagMs, MaxCompactionLagMs              time.Duration
-	MinCleanableDirtyRatio                              float64
-	ProducerIDExpiration                                time.Duration
+
+	SegmentMs, SegmentJitterMs time.Duration //nolint:staticcheck // segment.ms
+	RetentionBytes             int64         // < 0: no limit
+	RetentionMs                time.Duration //nolint:staticcheck // retention.ms; < 0: no limit
+	FileDeleteDelay            time.Duration
+	FlushMessages              int64
+	FlushMs                    time.Duration //nolint:staticcheck // flush.ms
+
+	CleanupDelete, CleanupCompact bool
+	Preallocate                   bool
+
+	DeleteRetentionMs                      time.Duration //nolint:staticcheck // delete.retention.ms
+	MinCompactionLagMs, MaxCompactionLagMs time.Duration //nolint:staticcheck // min.compaction.lag.ms and max
+	MinCleanableDirtyRatio                 float64
+	ProducerIDExpiration                   time.Duration
 }
 
 // withDefaults fills what was left zero with Kafka's defaults, where zero has no meaning of its own.
