@@ -36,7 +36,7 @@ type sessionRow struct{ highWatermark, logStart int64 }
 // exactly for the partitions that the client still wants.
 func TestIncrementalAnswersAddUpToFullOnes(t *testing.T) {
 	for seed := range uint64(200) {
-		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
+		r := rand.New(rand.NewPCG(seed, 1))
 		var cache fetchSessions
 		s := newFetchSession(false, false)
 		broker, told, wanted := map[int32]sessionRow{}, map[int32]sessionRow{}, map[int32]bool{}

@@ -140,10 +140,10 @@ type followerFetch struct {
 // onFetch takes a follower's report. proposal is the ISR to ask the controller for, nil for none; known
 // is false when the replica is not in the assignment or an older broker epoch than before is reported:
 // then nothing changes.
-func (s *isr) onFetch(r followerFetch) (moved bool, proposal []int32, known bool) {
+func (s *isr) onFetch(r followerFetch) (proposal []int32, known bool) {
 	f := s.follower(r.replica)
 	if f == nil || f.brokerEpoch > r.brokerEpoch {
-		return false, nil, false
+		return nil, false
 	}
 	switch {
 	case r.offset >= s.logEnd:
@@ -154,7 +154,8 @@ func (s *isr) onFetch(r followerFetch) (moved bool, proposal []int32, known bool
 	f.logEndOffset, f.brokerEpoch, f.eligible = r.offset, r.brokerEpoch, r.eligible
 	f.lastFetchLeaderEnd, f.lastFetch = max(s.logEnd, f.lastFetchLeaderEnd), r.now
 	proposal = s.expand(f)
-	return s.advance(r.now), proposal, true
+	s.advance(r.now)
+	return proposal, true
 }
 
 func later(a, b time.Time) time.Time {
@@ -204,22 +205,22 @@ func (s *isr) checkShrink(now time.Time) []int32 {
 	return keep
 }
 
-// commit takes the ISR that the controller has, from its answer or from the metadata log, and says
-// whether the high watermark moved. What is not newer than what we have changes nothing.
-func (s *isr) commit(members []int32, partitionEpoch int32, now time.Time) bool {
+// commit takes the ISR that the controller has, from its answer or from the metadata log. What is not
+// newer than what we have changes nothing.
+func (s *isr) commit(members []int32, partitionEpoch int32, now time.Time) {
 	if partitionEpoch <= s.partitionEpoch {
-		return false
+		return
 	}
 	s.committed, s.partitionEpoch = slices.Clone(members), partitionEpoch
 	s.state, s.proposed = isrCommitted, nil
-	return s.advance(now)
+	s.advance(now)
 }
 
 // refuse takes the controller's no: the committed ISR stands (OPERATION_NOT_ATTEMPTED, INELIGIBLE_REPLICA).
 // After other answers the proposal stays pending until the metadata log tells the outcome.
-func (s *isr) refuse(now time.Time) bool {
+func (s *isr) refuse(now time.Time) {
 	s.state, s.proposed = isrCommitted, nil
-	return s.advance(now)
+	s.advance(now)
 }
 
 // setMinInsync takes a changed min.insync.replicas.

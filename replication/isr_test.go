@@ -62,7 +62,7 @@ func runISR(t *testing.T, sp **isr, d *datadriven.TestData) string {
 	case "append":
 		s.onAppend(int64(number("end", 0)), now)
 	case "fetch":
-		_, proposal, known := s.onFetch(followerFetch{
+		proposal, known := s.onFetch(followerFetch{
 			replica: int32(number("replica", 0)), offset: int64(number("offset", 0)),
 			brokerEpoch: int64(number("broker-epoch", 1)), eligible: !d.HasArg("fenced"), now: now,
 		})
@@ -155,7 +155,7 @@ func walkISR(t *testing.T, w isrWorld, depth int, seen map[string]bool) {
 		for _, offset := range []int64{w.ends[id], w.isr.logEnd} {
 			step(fmt.Sprintf("fetch(%d,%d)", id, offset), func(w *isrWorld) {
 				w.ends[id] = offset
-				_, proposal, known := w.isr.onFetch(followerFetch{replica: id, offset: offset, eligible: true, now: at(w.seconds)})
+				proposal, known := w.isr.onFetch(followerFetch{replica: id, offset: offset, eligible: true, now: at(w.seconds)})
 				require.True(t, known)
 				w.propose(proposal)
 			})

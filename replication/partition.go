@@ -112,7 +112,7 @@ type AppendRequest struct {
 	Internal       bool // from a coordinator
 }
 
-// AppendResult: LastOffset+1 is what the high watermark must reach for acks=-1.
+// AppendResult is what an append did: LastOffset+1 is what the high watermark must reach for acks=-1.
 type AppendResult struct {
 	logstore.AppendInfo
 	LeaderEpoch int32
