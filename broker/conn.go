@@ -177,6 +177,10 @@ func (c *conn) handle(key int16, frame []byte) error {
 	resp, later := c.srv.serve(c.ctx, api, &handlers.Request{
 		Header: h, Listener: c.listener, ClientHost: c.host, Principal: "User:ANONYMOUS", Software: &c.software,
 	}, req)
+	if closing, ok := resp.(*handlers.CloseConn); ok {
+		_ = c.answers.flush() // what was answered before stays answered
+		return &badRequest{fmt.Errorf("%s with acks=0: %w", kmsg.NameForKey(key), closing.Reason)}
+	}
 	return c.answers.add(h, resp, later)
 }
 
