@@ -95,6 +95,7 @@ func (l *Log) replaceAll(segments segmentList, base int64) (segmentList, error) 
 type segmentFiles struct {
 	logs      map[int64]int64
 	indexes   map[int64]bool
+	rebuild   map[int64]bool // segments whose .txnindex is corrupt
 	snapshots []int64 // offsets, ascending
 }
 
@@ -102,7 +103,7 @@ type segmentFiles struct {
 // before the stop, and indexes without a log.
 func (l *Log) sweep() (segmentFiles, error) {
 	dir := l.path.get()
-	files := segmentFiles{logs: map[int64]int64{}, indexes: map[int64]bool{}}
+	files := segmentFiles{logs: map[int64]int64{}, indexes: map[int64]bool{}, rebuild: map[int64]bool{}}
 	entries, err := l.fs.ReadDir(dir)
 	if err != nil {
 		return files, err
@@ -136,7 +137,16 @@ func (l *Log) sweep() (segmentFiles, error) {
 			derived = append(derived, e.Name())
 		case suffix == snapshotSuffix:
 			files.snapshots = append(files.snapshots, base)
-		case suffix == timeIndexSuffix, suffix == txnIndexSuffix:
+		case suffix == txnIndexSuffix:
+			_, err := loadAborted(l.fs, filepath.Join(dir, e.Name()), base)
+			if errors.Is(err, errCorruptIndex) {
+				l.logger.Warn("rebuilding a transaction index", "err", err)
+				files.rebuild[base] = true
+			} else if err != nil {
+				return files, err
+			}
+			derived = append(derived, e.Name())
+		case suffix == timeIndexSuffix:
 			derived = append(derived, e.Name())
 		}
 	}
@@ -255,7 +265,7 @@ func (l *Log) openSegments(files segmentFiles) segmentList {
 		s.size.Store(size)
 		s.synced.Store(0)
 		s.maxTimestamp.Store(timestampUnknown)
-		s.rebuild = !files.indexes[base]
+		s.rebuild = !files.indexes[base] || files.rebuild[base]
 		segments = append(segments, s)
 	}
 	slices.SortFunc(segments, func(a, b *segment) int { return cmp.Compare(a.base, b.base) })

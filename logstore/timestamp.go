@@ -102,26 +102,39 @@ func firstRecord(f vfs.File, h *batchHeader, ts, start int64) (TimestampedOffset
 	if h.magic != 2 { // a message set is one record, or compressed: then its last offset stands for it
 		return TimestampedOffset{h.lastOffset, h.maxTimestamp, -1}, nil
 	}
+	found := noOffset()
+	err := eachRecord(f, h, func(r TimestampedOffset) bool {
+		if r.Timestamp >= ts && r.Offset >= start {
+			found = r
+			return false
+		}
+		return true
+	})
+	return found, err
+}
+
+// eachRecord calls fn with the records of a batch until it returns false.
+func eachRecord(f vfs.File, h *batchHeader, fn func(r TimestampedOffset) bool) error {
 	b := protocol.Batch(make([]byte, h.size))
 	if err := readFull(f, b, h.position); err != nil {
-		return noOffset(), err
+		return err
 	}
 	it := b.Iterate()
 	defer it.Close()
 	var r protocol.Record
 	for it.Next(&r) {
-		offset, recordTs := b.BaseOffset()+int64(r.OffsetDelta), b.BaseTimestamp()+r.TimestampDelta
+		ts := b.BaseTimestamp() + r.TimestampDelta
 		if b.IsLogAppendTime() {
-			recordTs = b.MaxTimestamp()
+			ts = b.MaxTimestamp()
 		}
-		if recordTs >= ts && offset >= start {
-			return TimestampedOffset{offset, recordTs, b.LeaderEpoch()}, nil
+		if !fn(TimestampedOffset{b.BaseOffset() + int64(r.OffsetDelta), ts, b.LeaderEpoch()}) {
+			return nil
 		}
 	}
 	if err := it.Err(); err != nil {
-		return noOffset(), fmt.Errorf("%s at %d: %w: %w", f.Name(), h.position, errFrame, err)
+		return fmt.Errorf("%s at %d: %w: %w", f.Name(), h.position, errFrame, err)
 	}
-	return noOffset(), nil
+	return nil
 }
 
 // MaxTimestamp finds the first record that has the largest timestamp.
@@ -143,7 +156,7 @@ func (l *Log) lookupMaxTimestamp() (TimestampedOffset, error) {
 	var in *segment
 	most := int64(-1)
 	for _, s := range segments[segments.floor(start):] {
-		largest, err := s.largestTimestamp()
+		largest, err := s.largestTimestampFrom(start)
 		if err != nil {
 			return noOffset(), l.readFailed(err)
 		}
@@ -159,4 +172,34 @@ func (l *Log) lookupMaxTimestamp() (TimestampedOffset, error) {
 		return noOffset(), l.readFailed(err)
 	}
 	return found, nil
+}
+
+// largestTimestampFrom is the largest timestamp of the records at or after start, -1 for none. What the
+// segment knows of itself counts those below the log start too.
+func (s *segment) largestTimestampFrom(start int64) (int64, error) {
+	if start <= s.base {
+		return s.largestTimestamp()
+	}
+	f, err := s.log.acquire(false)
+	if err != nil {
+		return 0, err
+	}
+	defer s.log.release()
+	most := int64(-1)
+	err = s.eachHeader(func(h *batchHeader) error {
+		switch {
+		case h.lastOffset < start || h.maxTimestamp <= most:
+		case h.baseOffset >= start || h.magic != 2:
+			most = h.maxTimestamp
+		default:
+			return eachRecord(f, h, func(r TimestampedOffset) bool {
+				if r.Offset >= start {
+					most = max(most, r.Timestamp)
+				}
+				return true
+			})
+		}
+		return nil
+	})
+	return most, err
 }

@@ -1,0 +1,131 @@
+package logstore
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"minikafka/internal/vfs"
+	"minikafka/protocol"
+)
+
+func txnBatch(t *testing.T, producer int64, seq int32) []byte {
+	t.Helper()
+	var b protocol.Builder
+	b.Reset(protocol.BuilderOptions{ProducerID: producer, BaseSequence: seq, Transactional: true})
+	b.Append(1000, nil, []byte("v"), nil)
+	out, err := b.AppendTo(nil)
+	require.NoError(t, err)
+	return out
+}
+
+func TestAbortedTransactionsSurviveKillAndBoundTheLastStableOffset(t *testing.T) {
+	mem := vfs.NewMem()
+	c := Config{SegmentBytes: 300}
+	s, err := testStore(t, mem, Options{})
+	require.NoError(t, err)
+	l, err := s.Create(crashTP, UUID{1}, c)
+	require.NoError(t, err)
+	appendIt := func(b []byte) {
+		t.Helper()
+		info, err := l.Append(b, 0, OriginCoordinator, -1)
+		require.NoError(t, err)
+		l.SetHighWatermark(info.LastOffset + 1)
+	}
+	appendIt(txnBatch(t, 7, 0)) // 0
+	appendIt(txnBatch(t, 8, 0)) // 1
+	appendIt(txnBatch(t, 7, 1)) // 2
+	require.EqualValues(t, 0, l.LastStableOffset())
+	appendIt(protocol.AppendMarker(nil, 7, 0, protocol.Marker{Commit: false}, 1000)) // 3: abort
+	require.EqualValues(t, 1, l.LastStableOffset())
+	appendIt(protocol.AppendMarker(nil, 8, 0, protocol.Marker{Commit: true}, 1000)) // 4
+	require.EqualValues(t, 5, l.LastStableOffset())
+	appendIt(txnBatch(t, 9, 0)) // 5
+	want := []AbortedTxn{{7, 0}}
+	check := func() {
+		t.Helper()
+		list, err := l.AbortedTxns(0, 5)
+		require.NoError(t, err)
+		require.Equal(t, want, list)
+		list, err = l.AbortedTxns(4, 5)
+		require.NoError(t, err)
+		require.Empty(t, list)
+		require.EqualValues(t, 5, l.LastStableOffset())
+	}
+	check()
+	require.Greater(t, len(l.segments()), 1)
+	for _, damage := range []func(fs *vfs.Mem){
+		func(*vfs.Mem) {},
+		func(fs *vfs.Mem) { // every index of transactions is garbage
+			entries, err := fs.ReadDir("/d/crash-0")
+			require.NoError(t, err)
+			for _, e := range entries {
+				if _, suffix, ok := parseSegmentFileName(e.Name()); ok && suffix == txnIndexSuffix {
+					put(t, fs, "/d/crash-0/"+e.Name(), []byte("garbage"))
+				}
+			}
+		},
+	} {
+		fs := mem.CrashClone(vfs.CrashOptions{Unsynced: vfs.KeepAll})
+		damage(fs)
+		s, err = testStore(t, fs, Options{DefaultConfig: c})
+		require.NoError(t, err)
+		l = s.Log(crashTP)
+		l.SetHighWatermark(6)
+		check()
+		require.NoError(t, s.Close(1))
+		damage(fs)
+		s, err = testStore(t, fs, Options{DefaultConfig: c})
+		require.NoError(t, err)
+		l = s.Log(crashTP)
+		check()
+		require.NoError(t, s.Close(1))
+		verify(t, fs, "/d/crash-0")
+	}
+}
+
+func TestTimestampLookupFindsFirstRecord(t *testing.T) {
+	mem := vfs.NewMem()
+	s, err := testStore(t, mem, Options{})
+	require.NoError(t, err)
+	l, err := s.Create(crashTP, UUID{1}, Config{SegmentBytes: 2000, IndexIntervalBytes: 200})
+	require.NoError(t, err)
+	r := rand.New(rand.NewPCG(1, 1))
+	var timestamps []int64
+	for range 200 {
+		n, ts := 1+r.IntN(4), r.Int64N(1000)
+		_, err := l.Append(testBatch(t, n, ts, "v"), 0, OriginClient, -1)
+		require.NoError(t, err)
+		for i := range n {
+			timestamps = append(timestamps, ts+int64(i))
+		}
+	}
+	l.SetHighWatermark(l.LogEndOffset())
+	for _, start := range []int64{0, 7, 250} {
+		require.NoError(t, l.IncrementLogStartOffset(start))
+		for target := int64(-1); target < 1010; target += 3 {
+			want := noOffset()
+			for offset := start; offset < int64(len(timestamps)); offset++ {
+				if timestamps[offset] >= target {
+					want = TimestampedOffset{offset, timestamps[offset], 0}
+					break
+				}
+			}
+			got, err := l.OffsetForTimestamp(target, l.LogEndOffset())
+			require.NoError(t, err)
+			require.Equal(t, want, got, "target %d, start %d", target, start)
+		}
+		most := noOffset()
+		for offset := start; offset < int64(len(timestamps)); offset++ {
+			if timestamps[offset] > most.Timestamp {
+				most = TimestampedOffset{offset, timestamps[offset], 0}
+			}
+		}
+		got, err := l.MaxTimestamp()
+		require.NoError(t, err)
+		require.Equal(t, most.Timestamp, got.Timestamp)
+		require.Equal(t, most.Offset, got.Offset)
+	}
+	require.NoError(t, s.Close(1))
+}
