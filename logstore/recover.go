@@ -96,7 +96,7 @@ type segmentFiles struct {
 	logs      map[int64]int64
 	indexes   map[int64]bool
 	rebuild   map[int64]bool // segments whose .txnindex is corrupt
-	snapshots []int64 // offsets, ascending
+	snapshots []int64        // offsets, ascending
 }
 
 // sweep lists the directory, finishes or undoes what compaction left, and removes what was deleted
