@@ -128,3 +128,21 @@ func BenchmarkRestart(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDurableAppend is flush.messages=1 with 64 producers on one partition: they share fdatasyncs.
+func BenchmarkDurableAppend(b *testing.B) {
+	_, l := benchLog(b)
+	c := *l.config.Load()
+	c.FlushMessages = 1
+	l.SetConfig(c)
+	b.SetParallelism(32)
+	b.RunParallel(func(p *testing.PB) {
+		batch := benchBatch(b, 1, 100, -1)
+		for p.Next() {
+			if _, err := l.Append(batch, 0, OriginClient, -1); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
