@@ -55,7 +55,11 @@ type readLimits struct {
 }
 
 func (h *Handlers) fetch(_ context.Context, r *Request, req *kmsg.FetchRequest) (kmsg.Response, Later) {
-	fetchContext, refused := h.fetchSessions.begin(req, h.Clock.Now())
+	var fetchContext fetchContext
+	refused := kerr.UnknownServerError // of an isolation level that does not exist
+	if req.IsolationLevel == 0 || req.IsolationLevel == 1 || req.Version < 7 {
+		fetchContext, refused = h.fetchSessions.begin(req, h.Clock.Now())
+	}
 	if refused != nil {
 		resp := kmsg.NewPtrFetchResponse()
 		resp.Version, resp.ErrorCode, resp.Topics = req.Version, refused.Code, []kmsg.FetchResponseTopic{}
@@ -111,8 +115,20 @@ func (c *fetchCall) collect(req *kmsg.FetchRequest) {
 			n += len(req.Topics[i].Partitions)
 		}
 		c.targets = make([]fetchTarget, 0, n)
+		known := map[fetchKey]int{} // of a partition that comes twice the last row counts, in the first one's place
 		eachPartition(req, func(k fetchKey, p fetchParams) {
-			c.targets = append(c.targets, c.target(k, c.resolve(k), p, nil))
+			if n > 1 {
+				if i, twice := known[k]; twice {
+					c.targets[i] = c.target(k, c.resolve(k), p, nil)
+					return
+				}
+				known[k] = len(c.targets)
+			}
+			t := c.target(k, c.resolve(k), p, nil)
+			if req.IsolationLevel != 0 && req.IsolationLevel != 1 {
+				t.refused = kerr.UnknownServerError
+			}
+			c.targets = append(c.targets, t)
 		})
 	}
 	c.refusedLast()

@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -73,6 +75,7 @@ func (h *Handlers) produce(_ context.Context, r *Request, req *kmsg.ProduceReque
 		}
 	}
 	c.endpoints()
+	c.resp.Topics = slices.DeleteFunc(c.resp.Topics, func(t kmsg.ProduceResponseTopic) bool { return len(t.Partitions) == 0 })
 	switch {
 	case req.Acks == 0 && c.failed != nil:
 		return &CloseConn{ProduceResponse: c.resp, Reason: c.failed}, nil
@@ -133,6 +136,7 @@ func (c *produceCall) partition(name string, records []byte, row *kmsg.ProduceRe
 	batch, err := protocol.OnlyBatch(records, c.version)
 	switch {
 	case err != nil:
+		row.ErrorMessage = framingMessage(err)
 		return err
 	case c.acks < -1 || c.acks > 1:
 		return ErrInvalidAcks
@@ -161,6 +165,17 @@ func (c *produceCall) partition(name string, records []byte, row *kmsg.ProduceRe
 		c.pending = append(c.pending, pendingCommit{partition, row, result.LastOffset, result.LeaderEpoch})
 	}
 	return err
+}
+
+// framingMessage is Kafka's text of a batch that cannot even be framed; other errors of the framing have
+// none.
+func framingMessage(err error) *string {
+	text, found := strings.CutPrefix(err.Error(), protocol.ErrCorrupt.Error()+": ")
+	if !found || text == "" {
+		return nil
+	}
+	text = strings.ToUpper(text[:1]) + text[1:]
+	return &text
 }
 
 // exists says whether the metadata knows a partition.
