@@ -92,7 +92,7 @@ func (h *Handlers) limits(req *kmsg.FetchRequest) readLimits {
 	case req.IsolationLevel == 1:
 		l.isolation = replication.ReadCommitted
 	}
-	l.maxBytes = max(0, int(min(req.MaxBytes, config.Get(h.Config(), config.FetchMaxBytes))))
+	l.maxBytes = int(min(req.MaxBytes, config.Get(h.Config(), config.FetchMaxBytes)))
 	l.minBytes = min(int(req.MinBytes), l.maxBytes)
 	return l
 }
@@ -160,7 +160,7 @@ func (c *fetchCall) resolve(k fetchKey) string {
 }
 
 func (c *fetchCall) target(k fetchKey, name string, p fetchParams, cached *cachedPartition) fetchTarget {
-	t := fetchTarget{key: k, name: name, cached: cached, maxBytes: max(0, p.maxBytes)}
+	t := fetchTarget{key: k, name: name, cached: cached, maxBytes: p.maxBytes}
 	t.read = replication.ReadRequest{
 		Offset: p.offset, Isolation: c.isolation,
 		CurrentLeaderEpoch: p.currentLeaderEpoch, LastFetchedEpoch: p.lastFetchedEpoch,
@@ -188,12 +188,13 @@ func (c *fetchCall) try() (done bool) {
 		if t.err != nil || t.result.DivergingEpoch >= 0 {
 			done = true
 		}
+		n := 0
 		if t.result.Records != nil {
-			n := t.result.Records.Size()
-			size += n
-			left = max(0, left-n)
-			minOne = minOne && n == 0
+			n = t.result.Records.Size()
 		}
+		size += n
+		left = max(0, left-n)
+		minOne = minOne && n == 0
 	}
 	return done || size >= c.minBytes
 }
@@ -207,6 +208,12 @@ func (c *fetchCall) readTarget(t *fetchTarget) (replication.ReadResult, error) {
 		return none, ErrInconsistentTopicID
 	case c.replica >= 0:
 		return none, notAFollower(t)
+	}
+	if t.read.MaxBytes < 0 {
+		if err := t.partition.CheckEpoch(t.read.CurrentLeaderEpoch); err != nil {
+			return none, err
+		}
+		return none, kerr.UnknownServerError // as in Kafka
 	}
 	return t.partition.Read(t.read)
 }
@@ -319,7 +326,7 @@ func (c *fetchCall) addRow(resp *protocol.FetchResponse, t *fetchTarget) {
 		resp.Topics = append(resp.Topics, topic)
 		n++
 	}
-	if row.CurrentLeader.LeaderID >= 0 {
+	if row.CurrentLeader.LeaderID >= 0 && c.replica < 0 {
 		c.endpoint(resp.FetchResponse, row.CurrentLeader.LeaderID)
 	}
 	resp.Topics[n-1].Partitions = append(resp.Topics[n-1].Partitions, row)
