@@ -147,7 +147,7 @@ func (r *run) produce(ctx context.Context, partition, writer int32, burst int64,
 		r.t.Error(err)
 		return
 	}
-	defer cl.Close()
+	defer cl.Close() // what is not acknowledged by now may be lost
 	for seq := int64(0); ctx.Err() == nil; seq++ {
 		w := &written{writer: writer, seq: seq}
 		r.ledgers[partition].add(w)
@@ -163,7 +163,6 @@ func (r *run) produce(ctx context.Context, partition, writer int32, burst int64,
 			time.Sleep(time.Millisecond)
 		}
 	}
-	_ = cl.AbortBufferedRecords(context.Background())
 }
 
 func (r *run) count() (total, acked int) {

@@ -235,7 +235,11 @@ func flatten(path string, v any, into map[string]string) {
 		}
 	case []any:
 		for i, e := range x {
-			flatten(fmt.Sprintf("%s[%d]", path, i), e, into)
+			at := fmt.Sprintf("%s[%d]", path, i)
+			if m, ok := e.(map[string]any); ok && m["Name"] != nil { // so that one more entry is one difference
+				at = fmt.Sprintf("%s[%s]", path, m["Name"])
+			}
+			flatten(at, e, into)
 		}
 		if len(x) == 0 {
 			into[path] = "[]"
