@@ -95,14 +95,23 @@ func (c *conn) run() {
 		reason = err
 	}
 	graceful := errors.Is(reason, errInterrupted)
-	if !graceful {
+	var bad *badRequest
+	refused := errors.As(reason, &bad)
+	switch {
+	case refused: // what was asked before is answered first, as Kafka does
+		timer := time.AfterFunc(lastAnswersWithin, c.cancel)
+		defer timer.Stop()
+	case graceful:
+		c.cancel()
+	default:
 		_ = c.nc.Close() // Laters that write now must not wait for a dead peer
+		c.cancel()
 	}
-	c.cancel()
 	c.frames.release()
-	if err := c.answers.close(graceful); err != nil {
+	if err := c.answers.close(graceful || refused); err != nil && !refused {
 		reason = err
 	}
+	c.cancel()
 	_ = c.nc.Close()
 	if c.failure != nil {
 		reason = c.failure
@@ -141,6 +150,9 @@ func (c *conn) serveNext() error {
 	return c.handle(key, frame)
 }
 
+// lastAnswersWithin bounds how long the answers to earlier requests may keep a connection that is to be closed.
+const lastAnswersWithin = 5 * time.Second
+
 // badRequest is what a peer sent against the protocol.
 type badRequest struct{ err error }
 
@@ -177,9 +189,8 @@ func (c *conn) handle(key int16, frame []byte) error {
 	resp, later := c.srv.serve(c.ctx, api, &handlers.Request{
 		Header: h, Listener: c.listener, ClientHost: c.host, Principal: "User:ANONYMOUS", Software: &c.software,
 	}, req)
-	if closing, ok := resp.(*handlers.CloseConn); ok {
-		_ = c.answers.flush() // what was answered before stays answered
-		return &badRequest{fmt.Errorf("%s with acks=0: %w", kmsg.NameForKey(key), closing.Reason)}
+	if refused, ok := resp.(*handlers.CloseConn); ok {
+		return &badRequest{fmt.Errorf("%s v%d without answer: %w", kmsg.NameForKey(key), version, refused.Reason)}
 	}
 	return c.answers.add(h, resp, later)
 }

@@ -42,12 +42,12 @@ type role struct {
 	gone error
 }
 
-// check fences as Kafka does: the epoch first, then leadership. A negative epoch is not checked.
+// check fences as Kafka does: the epoch first, then leadership. Epoch -1 is not checked.
 func (r *role) check(currentLeaderEpoch int32) error {
 	switch {
 	case r.gone != nil:
 		return r.gone
-	case currentLeaderEpoch >= 0 && currentLeaderEpoch < r.leaderEpoch:
+	case currentLeaderEpoch != -1 && currentLeaderEpoch < r.leaderEpoch:
 		return ErrFencedLeaderEpoch
 	case currentLeaderEpoch > r.leaderEpoch:
 		return ErrUnknownLeaderEpoch
