@@ -117,6 +117,11 @@ func recordBytesAt(b *batch, deltas ...int32) []byte {
 // compression.type makes the broker look into every batch.
 func produceWrongScenario(s *script) {
 	keep, look := s.topic("keep", 2), s.topic("look", 2, "compression.type", "gzip")
+	// Kafka fails inside on these when it compresses anew: their offsets must not shift those of the others.
+	apart := map[string]string{"negative producer epoch": "", "negative timestamp": "", "unused attributes": ""}
+	for _, name := range sortedKeys(apart) {
+		apart[name] = s.topic("look-"+strings.ReplaceAll(name, " ", "-"), 1, "compression.type", "gzip")
+	}
 	for _, name := range sortedKeys(wrongSets()) {
 		set := wrongSets()[name]
 		for _, v := range []int16{3, 7, 8, 13} {
@@ -128,7 +133,11 @@ func produceWrongScenario(s *script) {
 		if set == nil {
 			continue
 		}
-		s.send(name+", looked into v9", 9, s.produceRaw(9, look, 1, set))
+		target := look
+		if t, ok := apart[name]; ok {
+			target = t
+		}
+		s.send(name+", looked into v9", 9, s.produceRaw(9, target, 1, set))
 	}
 	s.send("good beside bad v9", 9, s.produceRaw(9, keep, -1, newBatch("good").encode(), wrongSets()["wrong CRC"]))
 	s.send("acks 0 of a wrong batch v9", 9, s.produceRaw(9, keep, 0, wrongSets()["wrong CRC"]))
