@@ -163,7 +163,8 @@ func (c *fetchCall) target(k fetchKey, name string, p fetchParams, cached *cache
 	t := fetchTarget{key: k, name: name, cached: cached, maxBytes: p.maxBytes}
 	t.read = replication.ReadRequest{
 		Offset: p.offset, Isolation: c.isolation,
-		CurrentLeaderEpoch: p.currentLeaderEpoch, LastFetchedEpoch: p.lastFetchedEpoch,
+		// Fetch leaves every negative epoch unchecked; ListOffsets and OffsetForLeaderEpoch only -1.
+		CurrentLeaderEpoch: max(p.currentLeaderEpoch, -1), LastFetchedEpoch: p.lastFetchedEpoch,
 	}
 	switch {
 	case name == "" && c.version >= 13:
