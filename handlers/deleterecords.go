@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -12,6 +13,7 @@ import (
 // timeoutMs has nothing to limit.
 func (h *Handlers) deleteRecords(ctx context.Context, _ *Request, req *kmsg.DeleteRecordsRequest) (kmsg.Response, Later) {
 	image := h.Image()
+	req.Topics = mergeDeletions(req.Topics)
 	resp := &kmsg.DeleteRecordsResponse{Version: req.Version, Topics: make([]kmsg.DeleteRecordsResponseTopic, len(req.Topics))}
 	for t := range req.Topics {
 		from, to := &req.Topics[t], &resp.Topics[t]
@@ -41,4 +43,27 @@ func (h *Handlers) deleteBelow(ctx context.Context, topic string, asked *kmsg.De
 		return -1, replication.ErrNotLeader
 	}
 	return partition.DeleteRecords(ctx, asked.Offset)
+}
+
+// mergeDeletions puts the rows of a topic together; of a partition that comes twice the last row counts.
+func mergeDeletions(topics []kmsg.DeleteRecordsRequestTopic) []kmsg.DeleteRecordsRequestTopic {
+	merged := make([]kmsg.DeleteRecordsRequestTopic, 0, len(topics))
+	at := map[string]int{}
+	for i := range topics {
+		t, known := at[topics[i].Topic]
+		if !known {
+			t = len(merged)
+			at[topics[i].Topic] = t
+			merged = append(merged, kmsg.DeleteRecordsRequestTopic{Topic: topics[i].Topic})
+		}
+		for _, p := range topics[i].Partitions {
+			same := slices.IndexFunc(merged[t].Partitions, func(o kmsg.DeleteRecordsRequestTopicPartition) bool { return o.Partition == p.Partition })
+			if same >= 0 {
+				merged[t].Partitions[same] = p
+			} else {
+				merged[t].Partitions = append(merged[t].Partitions, p)
+			}
+		}
+	}
+	return merged
 }

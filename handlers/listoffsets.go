@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"minikafka/logstore"
@@ -23,19 +24,22 @@ func (h *Handlers) listOffsets(_ context.Context, _ *Request, req *kmsg.ListOffs
 	for t := range req.Topics {
 		from, to := &req.Topics[t], &resp.Topics[t]
 		to.Topic = from.Topic
-		to.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, len(from.Partitions))
+		to.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, 0, len(from.Partitions))
 		for p := range from.Partitions {
-			asked, row := &from.Partitions[p], &to.Partitions[p]
-			row.Default()
+			asked, row := &from.Partitions[p], kmsg.NewListOffsetsResponseTopicPartition()
 			row.Partition = asked.Partition
 			err := exists(image, from.Topic, asked.Partition)
-			if count[logstore.TopicPartition{Topic: from.Topic, Partition: asked.Partition}] > 1 {
-				err = ErrDuplicate
-			}
-			if err == nil {
-				err = h.listOffset(req, from.Topic, asked, row)
+			tp := logstore.TopicPartition{Topic: from.Topic, Partition: asked.Partition}
+			switch n := count[tp]; {
+			case n == 0:
+				continue // refused already
+			case n > 1:
+				err, count[tp] = ErrDuplicate, 0
+			case err == nil:
+				err = h.listOffset(req, from.Topic, asked, &row)
 			}
 			row.ErrorCode = h.codeOf(err, kmsg.ListOffsets, req.Version)
+			to.Partitions = append(to.Partitions, row)
 		}
 	}
 	return resp, nil
@@ -55,6 +59,9 @@ func (h *Handlers) listOffset(
 	req *kmsg.ListOffsetsRequest, topic string,
 	asked *kmsg.ListOffsetsRequestTopicPartition, row *kmsg.ListOffsetsResponseTopicPartition,
 ) error {
+	if req.IsolationLevel != 0 && req.IsolationLevel != 1 {
+		return kerr.UnknownServerError // as in Kafka
+	}
 	if since, special := specialSince[asked.Timestamp]; asked.Timestamp < 0 && (!special || req.Version < since) {
 		return replication.ErrUnsupportedTimestamp
 	}

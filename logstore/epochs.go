@@ -48,7 +48,7 @@ func (e epochEntries) latest() int32 {
 // endOffsetFor is what OffsetsForLeaderEpoch answers: the largest epoch <= requested and the offset after
 // its last record; (-1, -1) is undefined.
 func (e epochEntries) endOffsetFor(requested int32, logEndOffset int64) (epoch int32, endOffset int64) {
-	if requested < 0 || len(e) == 0 || requested > e.latest() {
+	if requested == -1 || len(e) == 0 || requested > e.latest() {
 		return -1, -1
 	}
 	if requested == e.latest() {
