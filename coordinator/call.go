@@ -1,0 +1,62 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+)
+
+// Errors of a call; who answers maps them to Kafka's codes.
+var (
+	ErrNotCoordinator = errors.New("not the coordinator")
+	ErrLoading        = errors.New("the coordinator is loading")
+	ErrUnavailable    = errors.New("too few in-sync replicas for a write")
+	ErrTimedOut       = errors.New("the records were not committed in time")
+	ErrBusy           = errors.New("too many requests wait for the coordinator")
+	ErrFailed         = errors.New("the coordinator failed and starts anew")
+)
+
+// Call is a request that was posted.
+type Call struct {
+	done   chan struct{}
+	answer any
+	err    error
+}
+
+func newCall() *Call { return &Call{done: make(chan struct{})} }
+
+// Answered is a call that never went to a shard.
+func Answered(answer any, err error) *Call {
+	c := newCall()
+	c.finish(answer, err)
+	return c
+}
+
+func (c *Call) finish(answer any, err error) {
+	c.answer, c.err = answer, err
+	close(c.done)
+}
+
+// Wait returns the answer, or why there is none. An answer that comes after ctx has ended is dropped.
+func (c *Call) Wait(ctx context.Context) (any, error) {
+	select {
+	case <-c.done:
+		return c.answer, c.err
+	default:
+	}
+	select {
+	case <-c.done:
+		return c.answer, c.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Ready is the answer if it is there already.
+func (c *Call) Ready() (answer any, err error, ready bool) { //nolint:revive // the error is part of the answer
+	select {
+	case <-c.done:
+		return c.answer, c.err, true
+	default:
+		return nil, nil, false
+	}
+}
