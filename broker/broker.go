@@ -14,6 +14,7 @@ import (
 
 	"minikafka/config"
 	"minikafka/controller"
+	"minikafka/groupcoord"
 	"minikafka/handlers"
 	"minikafka/logstore"
 	"minikafka/metadata"
@@ -46,6 +47,7 @@ type Broker struct {
 	store      *logstore.Store
 	controller *controller.Controller
 	partitions *replication.Manager
+	groups     *groupcoord.Service
 	srv        *server
 	listeners  []*listener
 	endpoints  []metadata.Endpoint
@@ -93,6 +95,8 @@ func (b *Broker) start(ctx context.Context) error {
 	})
 	b.controller.Subscribe("config", b.applyConfig)
 	b.controller.Subscribe("partitions", b.partitions.Apply)
+	b.groups = b.newGroups()
+	b.controller.Subscribe("groups", b.groups.Apply)
 	if err := b.register(ctx); err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (b *Broker) start(ctx context.Context) error {
 		NodeID: b.nodeID, ClusterID: b.store.ClusterID(), APIs: handlers.Table,
 		Logger: b.o.Logger, LogLevel: b.o.LogLevel, Clock: b.o.Clock,
 		Config: b.values.Load, Image: b.controller.Image,
-		Partitions: b.partitions, Store: b.store, Controller: b.controller,
+		Partitions: b.partitions, Store: b.store, Controller: b.controller, Groups: b.groups,
 		ProducerIDs: txncoord.NewProducerIDs(func(ctx context.Context) (int64, int32, error) {
 			return b.controller.AllocateProducerIDs(ctx, b.nodeID, b.epoch)
 		}),
@@ -311,6 +315,9 @@ func (b *Broker) stop(ctx context.Context) error {
 	if b.controller != nil {
 		if b.epoch >= 0 {
 			errs = append(errs, b.controller.ControlledShutdown(ctx, b.nodeID, b.epoch))
+		}
+		if b.groups != nil {
+			b.groups.Close()
 		}
 		if b.partitions != nil {
 			b.partitions.Close()

@@ -86,7 +86,7 @@ type group struct {
 	id              string
 	state, previous State
 	generation      int32
-	synced          bool // the generation has been Stable, and so is in a record
+	synced          bool    // the generation has been Stable, and so is in a record
 	protocolType    string  // "": none, a group of commits without members
 	protocol        *string // of the generation
 	leader          string  // member id; "": none

@@ -41,7 +41,8 @@ type Service struct {
 	partitions atomic.Int32
 	shards     atomic.Pointer[map[int32]*shard] // by partition; replaced whole
 
-	mu sync.Mutex // held by who replaces shards
+	mu     sync.Mutex // held by who replaces shards
+	closed bool
 }
 
 type shard = coordinator.Shard[*Machine]
@@ -93,7 +94,7 @@ func (s *Service) lead(t *metadata.Topic) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	have, next := *s.shards.Load(), map[int32]*shard{}
-	if t != nil {
+	if t != nil && !s.closed {
 		s.partitions.Store(int32(len(t.Partitions)))
 		for i := range t.Partitions {
 			p := int32(i)
@@ -132,7 +133,12 @@ func (s *Service) start(partition int32) *shard {
 }
 
 // Close stops all shards; what waits is answered with NOT_COORDINATOR.
-func (s *Service) Close() { s.lead(nil) }
+func (s *Service) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.lead(nil)
+}
 
 // PartitionFor is the partition of Topic that holds a group.
 func (s *Service) PartitionFor(group string) int32 {

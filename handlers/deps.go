@@ -6,6 +6,7 @@ import (
 
 	"minikafka/config"
 	"minikafka/controller"
+	"minikafka/groupcoord"
 	"minikafka/internal/clock"
 	"minikafka/logstore"
 	"minikafka/metadata"
@@ -25,6 +26,7 @@ type Handlers struct {
 	Partitions *replication.Manager
 	Store      *logstore.Store
 	Controller *controller.Controller
+	Groups     *groupcoord.Service
 	// ProducerIDs hands out ids for InitProducerId.
 	ProducerIDs interface {
 		Next(ctx context.Context) (int64, error)

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"minikafka/config"
+	"minikafka/groupcoord"
 	"minikafka/metadata"
 )
 
@@ -26,7 +27,7 @@ const (
 
 // Names of the topics that the broker keeps for itself.
 const (
-	offsetsTopic     = "__consumer_offsets"
+	offsetsTopic     = groupcoord.Topic
 	transactionTopic = "__transaction_state"
 	shareTopic       = "__share_group_state"
 )

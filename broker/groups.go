@@ -1,0 +1,76 @@
+package broker
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"minikafka/coordinator"
+	"minikafka/groupcoord"
+	"minikafka/metadata"
+	"minikafka/replication"
+)
+
+// newGroups is the group coordinator over this broker's partitions.
+func (b *Broker) newGroups() *groupcoord.Service {
+	return groupcoord.NewService(groupcoord.ServiceOptions{
+		NodeID: b.nodeID, Clock: b.o.Clock, Logger: b.o.Logger, Config: b.o.Config,
+		OpenLog: func(partition int32) coordinator.Log {
+			if p := b.partitions.Partition(groupcoord.Topic, partition); p != nil && p.Log() != nil {
+				return &coordinatorLog{p}
+			}
+			return nil
+		},
+		NewMemberID: randomUUID,
+	})
+}
+
+// randomUUID is a random UUID in Java's text form.
+func randomUUID() string {
+	var u metadata.UUID
+	_, _ = rand.Read(u[:]) // never fails
+	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+}
+
+// coordinatorLog is a led partition as a coordinator sees it.
+type coordinatorLog struct{ p *replication.Partition }
+
+func (l *coordinatorLog) Admit() error {
+	switch err := l.p.Writable(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, replication.ErrNotEnoughReplicas):
+		return fmt.Errorf("%w: %w", coordinator.ErrUnavailable, err)
+	default:
+		return fmt.Errorf("%w: %w", coordinator.ErrNotCoordinator, err)
+	}
+}
+
+// Append is with acks=1: whether there are enough replicas was asked before, and the reply waits for the
+// high watermark.
+func (l *coordinatorLog) Append(batch []byte) (int64, error) {
+	result, err := l.p.Append(replication.AppendRequest{Batch: batch, Acks: 1, Internal: true})
+	return result.FirstOffset, err
+}
+
+func (l *coordinatorLog) Read(offset int64, maxBytes int32) ([]byte, error) {
+	log := l.p.Log()
+	result, err := log.Read(offset, log.LogEndOffset(), maxBytes, true)
+	if err != nil || result.Records == nil {
+		return nil, err
+	}
+	defer result.Records.Release()
+	return result.Records.AppendTo(make([]byte, 0, result.Records.Size()))
+}
+
+func (l *coordinatorLog) LogStartOffset() int64 { return l.p.Log().LogStartOffset() }
+func (l *coordinatorLog) LogEndOffset() int64   { return l.p.Log().LogEndOffset() }
+
+func (l *coordinatorLog) HighWatermark() int64 {
+	_, highWatermark, _, _ := l.p.Offsets()
+	return highWatermark
+}
+
+func (l *coordinatorLog) Watch(c chan struct{}) (cancel func()) { return l.p.Watch(c) }
+func (l *coordinatorLog) MaxBatchBytes() int                    { return int(l.p.MaxMessageBytes()) }
