@@ -47,6 +47,9 @@ type Service struct {
 
 type shard = coordinator.Shard[*Machine]
 
+// Call is a request that waits in a shard: see Wait.
+type Call = coordinator.Call
+
 // NewService is a service without shards; Apply brings them.
 func NewService(o ServiceOptions) *Service {
 	s := &Service{o: o, settings: Settings{
@@ -147,14 +150,14 @@ func (s *Service) PartitionFor(group string) int32 {
 
 type step = coordinator.Step[*Machine]
 
-func (s *Service) write(group string, do step) *coordinator.Call {
+func (s *Service) write(group string, do step) *Call {
 	if sh := (*s.shards.Load())[s.PartitionFor(group)]; sh != nil {
 		return sh.Write(do)
 	}
 	return coordinator.Answered(nil, coordinator.ErrNotCoordinator)
 }
 
-func (s *Service) read(group string, do step) *coordinator.Call {
+func (s *Service) read(group string, do step) *Call {
 	if sh := (*s.shards.Load())[s.PartitionFor(group)]; sh != nil {
 		return sh.Read(do)
 	}
@@ -165,7 +168,7 @@ func (s *Service) read(group string, do step) *coordinator.Call {
 func (s *Service) CheckJoin(req *kmsg.JoinGroupRequest) *kerr.Error { return s.settings.CheckJoin(req) }
 
 // JoinGroup is Machine.JoinGroup. The request's bytes are copied.
-func (s *Service) JoinGroup(c Client, req *kmsg.JoinGroupRequest) *coordinator.Call {
+func (s *Service) JoinGroup(c Client, req *kmsg.JoinGroupRequest) *Call {
 	for i := range req.Protocols {
 		req.Protocols[i].Metadata = slices.Clone(req.Protocols[i].Metadata)
 	}
@@ -175,7 +178,7 @@ func (s *Service) JoinGroup(c Client, req *kmsg.JoinGroupRequest) *coordinator.C
 }
 
 // SyncGroup is Machine.SyncGroup. The request's bytes are copied.
-func (s *Service) SyncGroup(req *kmsg.SyncGroupRequest) *coordinator.Call {
+func (s *Service) SyncGroup(req *kmsg.SyncGroupRequest) *Call {
 	for i := range req.GroupAssignment {
 		req.GroupAssignment[i].MemberAssignment = slices.Clone(req.GroupAssignment[i].MemberAssignment)
 	}
@@ -185,44 +188,44 @@ func (s *Service) SyncGroup(req *kmsg.SyncGroupRequest) *coordinator.Call {
 }
 
 // Heartbeat is Machine.Heartbeat.
-func (s *Service) Heartbeat(req *kmsg.HeartbeatRequest) *coordinator.Call {
+func (s *Service) Heartbeat(req *kmsg.HeartbeatRequest) *Call {
 	return s.read(req.Group, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
 		return m.Heartbeat(now, t, req)
 	})
 }
 
 // LeaveGroup is Machine.LeaveGroup.
-func (s *Service) LeaveGroup(req *kmsg.LeaveGroupRequest) *coordinator.Call {
+func (s *Service) LeaveGroup(req *kmsg.LeaveGroupRequest) *Call {
 	return s.write(req.Group, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
 		return m.LeaveGroup(now, t, req)
 	})
 }
 
 // OffsetCommit is Machine.OffsetCommit.
-func (s *Service) OffsetCommit(req *kmsg.OffsetCommitRequest) *coordinator.Call {
+func (s *Service) OffsetCommit(req *kmsg.OffsetCommitRequest) *Call {
 	return s.write(req.Group, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
 		return m.OffsetCommit(now, t, req)
 	})
 }
 
 // OffsetFetch is Machine.OffsetFetch.
-func (s *Service) OffsetFetch(f Fetch) *coordinator.Call {
+func (s *Service) OffsetFetch(f Fetch) *Call {
 	return s.read(f.Group, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
 		return m.OffsetFetch(now, t, f)
 	})
 }
 
 // OffsetDelete is Machine.OffsetDelete.
-func (s *Service) OffsetDelete(req *kmsg.OffsetDeleteRequest) *coordinator.Call {
+func (s *Service) OffsetDelete(req *kmsg.OffsetDeleteRequest) *Call {
 	return s.write(req.Group, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
 		return m.OffsetDelete(now, t, req)
 	})
 }
 
 // List is Machine.List of every shard of this broker.
-func (s *Service) List(states, types []string) []*coordinator.Call {
+func (s *Service) List(states, types []string) []*Call {
 	shards := *s.shards.Load()
-	calls := make([]*coordinator.Call, 0, len(shards))
+	calls := make([]*Call, 0, len(shards))
 	for _, p := range slices.Sorted(maps.Keys(shards)) {
 		calls = append(calls, shards[p].Read(func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
 			return m.List(now, t, states, types)
@@ -234,12 +237,12 @@ func (s *Service) List(states, types []string) []*coordinator.Call {
 // Part is the part of a request that goes to one shard.
 type Part struct {
 	Groups []string
-	Call   *coordinator.Call
+	Call   *Call
 }
 
 // Describe is Machine.Describe, a part for each shard.
 func (s *Service) Describe(groups []string, version int16) []Part {
-	return s.parts(groups, func(first string, part []string) *coordinator.Call {
+	return s.parts(groups, func(first string, part []string) *Call {
 		return s.read(first, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
 			return m.Describe(now, t, part, version)
 		})
@@ -248,14 +251,14 @@ func (s *Service) Describe(groups []string, version int16) []Part {
 
 // Delete is Machine.Delete, a part for each shard.
 func (s *Service) Delete(groups []string) []Part {
-	return s.parts(groups, func(first string, part []string) *coordinator.Call {
+	return s.parts(groups, func(first string, part []string) *Call {
 		return s.write(first, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
 			return m.Delete(now, t, part)
 		})
 	})
 }
 
-func (s *Service) parts(groups []string, post func(first string, part []string) *coordinator.Call) []Part {
+func (s *Service) parts(groups []string, post func(first string, part []string) *Call) []Part {
 	byPartition := map[int32][]string{}
 	for _, g := range groups {
 		p := s.PartitionFor(g)
@@ -270,7 +273,7 @@ func (s *Service) parts(groups []string, post func(first string, part []string) 
 }
 
 // Wait is a call's answer, or the code of why there is none.
-func Wait[T any](ctx context.Context, c *coordinator.Call) (T, *kerr.Error) {
+func Wait[T any](ctx context.Context, c *Call) (T, *kerr.Error) {
 	answer, err := c.Wait(ctx)
 	if err == nil {
 		return answer.(T), nil

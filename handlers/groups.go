@@ -6,7 +6,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"minikafka/coordinator"
 	"minikafka/groupcoord"
 )
 
@@ -16,7 +15,7 @@ import (
 const allGroupOperations = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 
 // groupAnswer is a call's answer, at once if it is there. refuse makes the answer where there is none.
-func groupAnswer[R kmsg.Response](call *coordinator.Call, refuse func(*kerr.Error) R) (kmsg.Response, Later) {
+func groupAnswer[R kmsg.Response](call *groupcoord.Call, refuse func(*kerr.Error) R) (kmsg.Response, Later) {
 	finish := func(ctx context.Context) kmsg.Response {
 		resp, e := groupcoord.Wait[R](ctx, call)
 		if e != nil {

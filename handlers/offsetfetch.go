@@ -6,7 +6,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"minikafka/coordinator"
 	"minikafka/groupcoord"
 	"minikafka/metadata"
 )
@@ -21,7 +20,7 @@ const (
 type groupFetch struct {
 	asked   kmsg.OffsetFetchRequestGroup
 	refused []kmsg.OffsetFetchResponseGroupTopic // topics that do not exist, v10
-	call    *coordinator.Call
+	call    *groupcoord.Call
 }
 
 // OffsetFetch v1-v10: one group below v8, then several; topics by id from v10. Topics that are not known
