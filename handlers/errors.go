@@ -54,6 +54,7 @@ var errorTable = []struct {
 	{protocol.ErrInvalidTimestamp, kerr.InvalidTimestamp},
 	{protocol.ErrTooLarge, kerr.MessageTooLarge},
 	{protocol.ErrUnsupportedCodec, kerr.UnsupportedCompressionType},
+	{protocol.ErrUnknownCodec, kerr.UnknownServerError},
 	{protocol.ErrShortBatch, kerr.CorruptMessage},
 	{protocol.ErrCorrupt, kerr.CorruptMessage},
 

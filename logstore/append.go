@@ -25,7 +25,7 @@ const (
 // AppendInfo is what an append did.
 type AppendInfo struct {
 	FirstOffset, LastOffset int64 // inclusive last
-	LogAppendTime           int64 // ms; -1 for CreateTime topics
+	LogAppendTime           int64 // ms; -1 for CreateTime topics; of a duplicate its timestamp, as in Kafka
 	LogStartOffset          int64
 	Duplicate               bool // nothing was written: the offsets are the first write's
 }
@@ -44,7 +44,7 @@ type preparedAppend struct {
 // the records are on disk.
 func (l *Log) Append(batches []byte, leaderEpoch int32, origin Origin, logAppendTime int64) (AppendInfo, error) {
 	info, flush, err := l.append(batches, leaderEpoch, origin)
-	if !info.Duplicate || logAppendTime < 0 {
+	if !info.Duplicate {
 		info.LogAppendTime = logAppendTime
 	}
 	info.LogStartOffset = l.logStart.Load()

@@ -105,7 +105,7 @@ func AppendCompressed(dst []byte, codec Codec, src []byte) ([]byte, error) {
 		}
 		return encoder.EncodeAll(src, dst), nil
 	default:
-		return nil, fmt.Errorf("%w id: %d", errUnknownCodec, int8(codec))
+		return nil, fmt.Errorf("%w id: %d", ErrUnknownCodec, int8(codec))
 	}
 }
 

@@ -24,8 +24,8 @@ const (
 	zstdWholeBytes   = 64 << 20
 )
 
-// errUnknownCodec becomes UNKNOWN_SERVER_ERROR, as in Kafka: its map has no row for it.
-var errUnknownCodec = errors.New("unknown compression type")
+// ErrUnknownCodec is UNKNOWN_SERVER_ERROR on the wire: Kafka has no code for it.
+var ErrUnknownCodec = errors.New("unknown compression type")
 
 // bodyStream decompresses a batch's body with a limit on the output, and cuts records out of it. It is
 // pooled with its decoder and buffer. Errors of its methods: io.EOF, io.ErrUnexpectedEOF, the decoder's,
@@ -48,10 +48,10 @@ type decoder interface {
 
 var streamPools [CodecZstd + 1]sync.Pool //nolint:gochecknoglobals // decoders are dear, and hold no state between uses
 
-// openStream starts on a compressed body. errUnknownCodec, or ErrCorrupt for a header that does not parse.
+// openStream starts on a compressed body. ErrUnknownCodec, or ErrCorrupt for a header that does not parse.
 func openStream(codec Codec, body []byte, limit int64) (*bodyStream, error) {
 	if codec <= CodecNone || codec > CodecZstd {
-		return nil, fmt.Errorf("%w id: %d", errUnknownCodec, int8(codec))
+		return nil, fmt.Errorf("%w id: %d", ErrUnknownCodec, int8(codec))
 	}
 	s, _ := streamPools[codec].Get().(*bodyStream)
 	if s == nil {

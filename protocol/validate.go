@@ -144,7 +144,7 @@ func checkBatch(b Batch, o ValidateOptions) error {
 		return fmt.Errorf("%w: record is corrupt (stored crc = %d) in topic partition %s", ErrCorrupt, b.CRC(), o.partition())
 	}
 	if b.Codec() > CodecZstd {
-		return fmt.Errorf("%w id: %d", errUnknownCodec, int8(b.Codec()))
+		return fmt.Errorf("%w id: %d", ErrUnknownCodec, int8(b.Codec()))
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func TestHeaderRulesInKafkasOrder(t *testing.T) {
 		{"more records announced", all(put32(lastOffsetDeltaAt, 2), put32(countAt, 3)), ErrInvalidRecord},
 		{"fewer records announced", all(put32(lastOffsetDeltaAt, 0), put32(countAt, 1)), ErrInvalidRecord},
 		{"producer without sequence", func(b Batch) { binary.BigEndian.PutUint64(b[producerIDAt:], 5); b.SetCRC() }, ErrInvalidRecord},
-		{"unknown codec", func(b Batch) { b[attributesAt+1] |= 5; b.SetCRC() }, errUnknownCodec},
+		{"unknown codec", func(b Batch) { b[attributesAt+1] |= 5; b.SetCRC() }, ErrUnknownCodec},
 		{"body that is not gzip", func(b Batch) { b[attributesAt+1] |= 1; b.SetCRC() }, ErrCorrupt},
 		{"body that is not snappy", func(b Batch) { b[attributesAt+1] |= 2; b.SetCRC() }, ErrCorrupt},
 		{"body that is not lz4", func(b Batch) { b[attributesAt+1] |= 3; b.SetCRC() }, ErrCorrupt},
