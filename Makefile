@@ -3,6 +3,8 @@ GO      ?= go
 BIN     := bin/minikafka
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 20s
+# The linter is built from its module, so that everybody runs the same one.
+GOLANGCI ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BENCH   ?= .
 COUNT   ?= 6
 export CGO_ENABLED ?= 0
@@ -29,7 +31,8 @@ race:
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
 
 lint:
-	golangci-lint run ./...
+	$(GOLANGCI) run ./...
+	cd compat-tests && $(GOLANGCI) run ./...
 
 # Every fuzz target of the module for FUZZTIME each.
 fuzz:
