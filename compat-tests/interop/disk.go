@@ -1,0 +1,89 @@
+package interop
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// files are the contents of a node's directories by path, where keep says so. The server is stopped.
+func (n *node) files(keep func(path string) bool) map[string][]byte {
+	n.t.Helper()
+	out := map[string][]byte{}
+	for _, dir := range n.logDirs {
+		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() || !keep(path) {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			out[path] = data
+			return err
+		})
+		require.NoError(n.t, err)
+	}
+	return out
+}
+
+// hashes are of everything in the node's directories, with mode and time of change.
+func (n *node) hashes() map[string]string {
+	n.t.Helper()
+	out := map[string]string{}
+	for _, dir := range n.logDirs {
+		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := e.Info()
+			if err != nil {
+				return err
+			}
+			out[path] = info.Mode().String() + info.ModTime().String()
+			if e.IsDir() {
+				return nil
+			}
+			data, err := os.ReadFile(path)
+			sum := sha256.Sum256(data)
+			out[path] += string(sum[:])
+			return err
+		})
+		require.NoError(n.t, err)
+	}
+	return out
+}
+
+// appendOnly are the files that may only grow while nothing is deleted or compacted: segments of records and of
+// metadata, and the history of leader epochs.
+func appendOnly(path string) bool {
+	dir := filepath.Base(filepath.Dir(path))
+	if strings.HasSuffix(dir, "-delete") || strings.HasPrefix(dir, "dropped") || strings.HasPrefix(dir, "compacted") {
+		return false
+	}
+	return strings.HasSuffix(path, ".log") || filepath.Base(path) == "leader-epoch-checkpoint"
+}
+
+// requireGrown: every file of before is there and begins with what it was.
+func requireGrown(t *testing.T, before, after map[string][]byte) {
+	t.Helper()
+	require.NotEmpty(t, before)
+	for path, old := range before {
+		now, ok := after[path]
+		require.True(t, ok, "%s is gone", path)
+		if filepath.Ext(path) != ".log" {
+			old, now = epochsWithRecords(old), epochsWithRecords(now)
+		}
+		require.True(t, bytes.HasPrefix(now, old), "%s was changed, not continued (%d bytes, then %d)", path, len(old), len(now))
+	}
+}
+
+// epochsWithRecords are the lines `epoch startOffset` without the last: a leader that wrote nothing leaves one that
+// the next leader's replaces. Two lines before them are the version and the number of entries.
+func epochsWithRecords(checkpoint []byte) []byte {
+	lines := bytes.SplitAfter(checkpoint, []byte("\n"))
+	return bytes.Join(lines[2:max(2, len(lines)-2)], nil)
+}

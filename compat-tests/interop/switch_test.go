@@ -1,0 +1,131 @@
+package interop
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// history is one directory's life over many servers.
+type history struct {
+	*node
+	ledger    ledger
+	seen      *view             // what the last server served last
+	disk      map[string][]byte // and left
+	highestID int64             // producer ids below were given away
+	groupAt   int64
+}
+
+// TestOneDirectoryServedByBothInTurn: ours, Kafka, ours, … three times each, on the same server.properties. Each
+// server adds records, topics, configurations, and is stopped or killed. What the next one serves is the same.
+func TestOneDirectoryServedByBothInTurn(t *testing.T) {
+	for _, f := range []form{static, dynamic} {
+		t.Run(string(f), func(t *testing.T) {
+			t.Parallel()
+			h := &history{node: newNode(t, f, 2), highestID: -1, groupAt: -1}
+			if f == dynamic {
+				h.format() // static: ours formats an empty directory, and Kafka finds it so
+			}
+			for round := range 3 {
+				for i, s := range []server{ours, kafka} {
+					// Each server is stopped and killed; the two forms differ in when.
+					killed := (round+i+map[form]int{static: 0, dynamic: 1}[f])%2 == 1
+					h.life(s, round, killed)
+				}
+			}
+			h.life(ours, 3, false)
+			h.life(kafka, 3, false)
+		})
+	}
+}
+
+// life starts a server on what the one before left, looks, works and ends.
+func (h *history) life(s server, round int, killed bool) {
+	h.t.Helper()
+	start := time.Now()
+	h.start(s)
+	ready := time.Since(start)
+	v := h.look()
+	if h.seen != nil {
+		requireCarriedOver(h.t, h.seen, v)
+	}
+	h.ledger.requireIn(h.node, v)
+	h.requireFreshProducerIDs()
+	if s == kafka && h.groupAt >= 0 {
+		require.Equal(h.t, h.groupAt, h.committedOffset("g", "rolled"), "the offset of a group")
+	}
+	h.work(s, round)
+	h.seen = h.look()
+	h.ledger.requireIn(h.node, h.seen)
+	h.highestID = max(h.highestID, h.producerID(), highestProducerID(h.seen))
+	if killed {
+		h.kill()
+	} else {
+		h.stop()
+	}
+	disk := h.files(appendOnly)
+	if h.disk != nil {
+		requireGrown(h.t, h.disk, disk)
+	}
+	h.disk = disk
+	h.t.Logf("%s, %s, round %d: ready after %s, %d topics, %d records; killed %t", h.form, s, round, ready.Round(time.Millisecond), len(h.seen.topics), count(h.seen), killed)
+}
+
+func (h *history) requireFreshProducerIDs() {
+	h.t.Helper()
+	id := h.producerID()
+	require.Greater(h.t, id, h.highestID, "a producer id was given away twice")
+	h.highestID = id
+}
+
+func (h *history) work(s server, round int) {
+	h.t.Helper()
+	if round == 0 && s == ours {
+		h.create("rolled", 2, "segment.bytes", "1048576", "index.interval.bytes", "512")
+		h.create("appendtime", 1, "message.timestamp.type", "LogAppendTime", "compression.type", "zstd")
+		h.create("txn", 2)
+	}
+	own := fmt.Sprintf("made.by_%c-%d", s[0], round)
+	h.create(own, 3, "max.message.bytes", "100000")
+	h.produce(&h.ledger, own, 3, 20_000)
+	h.produce(&h.ledger, "rolled", 2, 2_800_000)
+	h.produce(&h.ledger, "appendtime", 1, 20_000)
+	h.alter("rolled", "retention.ms", fmt.Sprint(900_000_000+10*round+len(s)))
+	dropped := fmt.Sprintf("dropped-%d", round)
+	if s == ours {
+		h.create(dropped, 2)
+		h.produce(&ledger{}, dropped, 2, 1000)
+	} else {
+		h.delete(dropped)
+		commit, abort := kgo.TryCommit, kgo.TryAbort
+		h.transaction("txn", "tx", &commit).Close()
+		h.transaction("txn", "tx", &abort).Close()
+		h.transaction("txn", fmt.Sprint("tx", round), &commit).Close()
+		h.groupAt = int64(100 + round)
+		h.commitOffsets("g", "rolled", h.groupAt)
+	}
+}
+
+func highestProducerID(v *view) int64 {
+	highest := int64(-1)
+	for _, t := range v.topics {
+		for _, p := range t.partitions {
+			for _, r := range p.records {
+				highest = max(highest, r.producerID)
+			}
+		}
+	}
+	return highest
+}
+
+func count(v *view) (records int) {
+	for _, t := range v.topics {
+		for _, p := range t.partitions {
+			records += len(p.records)
+		}
+	}
+	return records
+}
