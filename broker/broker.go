@@ -45,6 +45,7 @@ type Broker struct {
 	values atomic.Pointer[config.Values] // with dynamic broker configs applied
 
 	store      *logstore.Store
+	inspected  *controller.Inspection // what the metadata log held before anything was written
 	controller *controller.Controller
 	partitions *replication.Manager
 	groups     *groupcoord.Service
@@ -188,6 +189,10 @@ func (b *Broker) openStore(ctx context.Context) (err error) {
 		RetentionCheckInterval: config.Get(v, config.LogRetentionCheckIntervalMs),
 		CheckpointInterval:     config.Get(v, config.ReplicaHighWatermarkCheckpointIntervalMs),
 		OnDirFailure:           b.dirFailed,
+		Admit: func(dir string) error {
+			b.inspected, err = controller.Inspect(b.controllerOptions(dir))
+			return err
+		},
 	})
 	return err
 }
@@ -217,17 +222,23 @@ func (b *Broker) fatal(err error) {
 	})
 }
 
-func (b *Broker) openController(ctx context.Context) (err error) {
-	o := controller.Options{
-		FS: b.o.FS, Clock: b.o.Clock, Logger: b.o.Logger, Dir: b.store.MetadataDir(), NodeID: b.nodeID,
-		ClusterID: b.store.ClusterID(), Config: b.o.Config, Fatal: b.fatal,
+// controllerOptions are what is known before the store is open.
+func (b *Broker) controllerOptions(dir string) controller.Options {
+	return controller.Options{
+		FS: b.o.FS, Clock: b.o.Clock, Logger: b.o.Logger, Dir: dir, NodeID: b.nodeID, Config: b.o.Config, Fatal: b.fatal,
 	}
+}
+
+func (b *Broker) openController(ctx context.Context) (err error) {
+	o := b.controllerOptions(b.store.MetadataDir())
+	o.ClusterID, o.Inspected = b.store.ClusterID(), b.inspected
 	for _, d := range b.store.Dirs() {
 		o.LogDirectoryIDs = append(o.LogDirectoryIDs, d.ID)
 		if d.Path == o.Dir {
 			o.DirectoryID = d.ID
 		}
 	}
+	b.inspected = nil
 	b.controller, err = controller.Open(ctx, o)
 	return err
 }
@@ -244,7 +255,7 @@ func (b *Broker) applyConfig(image *metadata.Image, delta *metadata.Delta) {
 
 // register makes the broker known, and lets it serve: its partitions are there by then.
 func (b *Broker) register(ctx context.Context) error {
-	reg := metadata.Broker{ID: b.nodeID, Endpoints: b.endpoints, Features: handlers.SupportedFeatures()}
+	reg := metadata.Broker{ID: b.nodeID, Endpoints: b.endpoints, Features: metadata.SupportedFeatures()}
 	_, _ = rand.Read(reg.IncarnationID[:]) // never fails
 	if rack := config.Get(b.o.Config, config.BrokerRack); rack != "" {
 		reg.Rack = &rack

@@ -33,6 +33,9 @@ func (o Options) validate() (Options, error) {
 	if o.Config == nil {
 		return o, errors.New("broker: Options.Config is missing")
 	}
+	if err := config.RequireAlone(o.Config); err != nil {
+		return o, err
+	}
 	if o.FS == nil {
 		o.FS = vfs.OS()
 	}

@@ -157,6 +157,27 @@ func (v *Values) validateQuorum() error {
 		"must be included in the set of voters controller.quorum.voters=Set(%s)", node, shown))
 }
 
+// RequireAlone is an error unless the node is broker and controller in one and, as far as the configuration
+// says, its quorum's only voter: nothing else is served yet, and a node that went on as if it were alone
+// would make a second cluster beside that of its peers.
+func RequireAlone(v *Values) error {
+	roles := Get(v, processRoles)
+	if !slices.Contains(roles, RoleBroker) || !slices.Contains(roles, RoleController) {
+		return &Error{Text: fmt.Sprintf("process.roles=%s is not served yet: only broker,controller is", strings.Join(roles, ","))}
+	}
+	voters, err := v.voters()
+	if err != nil {
+		return err
+	}
+	if len(voters) > 1 {
+		return &Error{Text: fmt.Sprintf("controller.quorum.voters has %d voters: more than one is not served yet", len(voters))}
+	}
+	if n := len(Get(v, quorumBootstrapServers)); n > 1 {
+		return &Error{Text: fmt.Sprintf("controller.quorum.bootstrap.servers has %d controllers: more than one is not served yet", n)}
+	}
+	return nil
+}
+
 // voters are the ids of controller.quorum.voters.
 func (v *Values) voters() (ids []int32, err error) {
 	const form = "Each entry should be in the form `{id}@{host}:{port}`."

@@ -27,7 +27,7 @@ func defaultFeatures() []metadata.Record {
 // bootstrap are the records that the first active controller writes into an empty log: those that
 // `storage format` left, or, in an empty directory, the defaults, which it leaves there the same way:
 // a snapshot that ends at offset 0, of a static quorum (kraft.version 0).
-func (f *inspection) bootstrap(o Options, dir string) ([]metadata.Record, error) {
+func (f *Inspection) bootstrap(o Options, dir string) ([]metadata.Record, error) {
 	records, err := f.formatted(o)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (f *inspection) bootstrap(o Options, dir string) ([]metadata.Record, error)
 
 // formatted are the bootstrap records that are on disk: the image of the snapshot that ends at 0, or
 // the bootstrap.checkpoint of Kafka before 4.4.
-func (f *inspection) formatted(o Options) (records []metadata.Record, err error) {
+func (f *Inspection) formatted(o Options) (records []metadata.Record, err error) {
 	for r := range f.image.Records() {
 		records = append(records, r)
 	}

@@ -224,3 +224,40 @@ func TestTransactionThatKafkaLeftOpenIsAborted(t *testing.T) {
 	require.NotNil(t, c.Image().TopicByName("half"))
 	require.NoError(t, c.Close())
 }
+
+func TestFeatureLevelOfANewerServerStopsTheStart(t *testing.T) {
+	for message, r := range map[string]*metadata.FeatureLevelRecord{
+		"feature metadata.version has level 34, and this server knows 7 to 33": {Name: "metadata.version", FeatureLevel: 34},
+		"feature metadata.version has level 6, and this server knows 7 to 33":  {Name: "metadata.version", FeatureLevel: 6},
+		"feature share.version has level 3, and this server knows 0 to 2":      {Name: "share.version", FeatureLevel: 3},
+		"feature mirror.version has level 1, and this server does not know it": {Name: "mirror.version", FeatureLevel: 1},
+	} {
+		fsys := kafkaDir(t, "static")
+		appendBatch(t, fsys, nil, metadata.AppendRecord(nil, r, 0), false)
+		refused(t, fsys, message)
+	}
+	fsys := kafkaDir(t, "static")
+	appendBatch(t, fsys, nil, metadata.AppendRecord(nil, &metadata.FeatureLevelRecord{Name: "mirror.version"}, 0), false)
+	require.NoError(t, open(t, testOptions(t, fsys)).Close(), "level 0 is that of a feature not in use")
+}
+
+func TestQuorumWithOtherVotersStopsTheStart(t *testing.T) {
+	fsys := kafkaDir(t, "static")
+	put(t, fsys, filepath.Join(logDir, quorumStateName), []byte(
+		`{"clusterId":"","leaderId":1,"leaderEpoch":3,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1},{"voterId":2}],"data_version":0}`))
+	refused(t, fsys, "its quorum has the voters [1 2]")
+	fsys = kafkaDir(t, "standalone")
+	o := testOptions(t, fsys)
+	o.NodeID = 2
+	_, err := Open(t.Context(), o)
+	require.ErrorContains(t, err, "its quorum has the voters [1]: only a quorum of this node alone (2) is served")
+}
+
+func TestImageKnowsTheKRaftVersion(t *testing.T) {
+	for kind, want := range map[string]int16{"static": 0, "standalone": 1} {
+		c := open(t, testOptions(t, kafkaDir(t, kind)))
+		boot(t, c)
+		require.Equal(t, want, c.Image().KRaftVersion, kind)
+		require.NoError(t, c.Close())
+	}
+}

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"path/filepath"
 
 	"minikafka/config"
 	"minikafka/logstore"
 	"minikafka/metadata"
-	"minikafka/protocol"
 )
 
 const metadataLogName = "__cluster_metadata-0"
@@ -24,10 +22,14 @@ var metadataTopicID = metadata.UUID{15: 1} //nolint:gochecknoglobals // a consta
 // in it was changed then.
 func Open(ctx context.Context, o Options) (*Controller, error) {
 	dir := filepath.Join(o.Dir, metadataLogName)
-	found, err := inspect(o, dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the metadata log: %w", err)
+	found := o.Inspected
+	if found == nil {
+		var err error
+		if found, err = Inspect(o); err != nil {
+			return nil, err
+		}
 	}
+	found.image.ClusterID = o.ClusterID
 	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("opening the metadata log: %w", err)
 	}
@@ -53,7 +55,7 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 }
 
 // start makes the controller lead and starts its loop.
-func start(o Options, dir string, found *inspection, log metadataLog, bootstrap []metadata.Record) (*Controller, error) {
+func start(o Options, dir string, found *Inspection, log metadataLog, bootstrap []metadata.Record) (*Controller, error) {
 	if end := log.LogEndOffset(); end != found.end {
 		return nil, fmt.Errorf("the log ends at %d after recovery, but its valid batches end at %d", end, found.end)
 	}
@@ -118,107 +120,4 @@ func openMetadataLog(ctx context.Context, o Options, dir string) (*logstore.Log,
 			FlushMessages: math.MaxInt64, FlushMs: math.MaxInt64, CleanupDelete: true,
 		},
 	})
-}
-
-// inspection is what a directory holds, read without a change.
-type inspection struct {
-	snapshot snapshot
-	image    *metadata.Image // of the snapshot
-	controls []metadata.ControlRecord
-	entries  []entryMeta // of the log, after the snapshot
-	end      int64       // offset after the last valid batch
-	state    quorumState
-	empty    bool // neither snapshot nor log
-}
-
-// inspect reads all of it: newest snapshot, every batch after it, quorum-state. Every record is decoded,
-// so that a type or version of a newer server stops the start here.
-func inspect(o Options, dir string) (*inspection, error) {
-	f := &inspection{}
-	ids, err := listSnapshots(o.FS, dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if len(ids) > 0 {
-		s, err := readSnapshot(o.FS, dir, ids[len(ids)-1])
-		if err != nil {
-			return nil, err
-		}
-		f.snapshot, f.controls = *s, s.controls
-	}
-	id := f.snapshot.id
-	f.image, _, err = metadata.Apply(metadata.Empty(o.ClusterID), f.snapshot.records,
-		metadata.Position{Offset: id.EndOffset - 1, Epoch: id.Epoch, Timestamp: f.snapshot.lastTime})
-	if err != nil {
-		return nil, fmt.Errorf("snapshot %s: %w", id.name(), err)
-	}
-	f.snapshot.records = nil
-	start, end, err := scanLog(o.FS, dir, id.EndOffset, f.visit)
-	if err != nil {
-		return nil, err
-	}
-	if start > id.EndOffset {
-		return nil, fmt.Errorf("the log starts at offset %d, but the newest snapshot ends at %d: what is between is lost", start, id.EndOffset)
-	}
-	f.end = end
-	var found bool
-	if f.state, found, err = readQuorumState(o.FS, dir); err != nil {
-		return nil, err
-	}
-	if !found {
-		f.state.version = f.kraftVersion()
-	}
-	if f.state.version == 0 {
-		f.state.voters = []int32{o.NodeID}
-	}
-	f.empty = len(ids) == 0 && end == 0
-	return f, nil
-}
-
-func (f *inspection) visit(b protocol.Batch) error {
-	if b.IsControl() {
-		controls, err := controlsOf(b)
-		if err != nil {
-			return err
-		}
-		for _, c := range controls {
-			f.noteControl(c)
-		}
-	} else if _, err := recordsOf(b); err != nil {
-		return err
-	}
-	term := uint64(f.snapshot.id.Epoch)
-	if n := len(f.entries); n > 0 {
-		term = f.entries[n-1].term
-	}
-	if uint64(b.LeaderEpoch()) < term {
-		return fmt.Errorf("batch at offset %d has leader epoch %d, below %d of the one before", b.BaseOffset(), b.LeaderEpoch(), term)
-	}
-	f.entries = append(f.entries, entryMeta{
-		term: uint64(b.LeaderEpoch()), offset: b.BaseOffset(), last: b.LastOffset(),
-	})
-	return nil
-}
-
-// noteControl keeps the newest KRaftVersion and KRaftVoters for later snapshots.
-func (f *inspection) noteControl(c metadata.ControlRecord) {
-	if t := c.ControlType(); t != metadata.ControlKRaftVersion && t != metadata.ControlKRaftVoters {
-		return
-	}
-	for i, old := range f.controls {
-		if old.ControlType() == c.ControlType() {
-			f.controls[i] = c
-			return
-		}
-	}
-	f.controls = append(f.controls, c)
-}
-
-func (f *inspection) kraftVersion() int {
-	for _, c := range f.controls {
-		if v, ok := c.(*metadata.KRaftVersionRecord); ok {
-			return int(v.KRaftVersion)
-		}
-	}
-	return 0
 }

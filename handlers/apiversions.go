@@ -15,20 +15,6 @@ import (
 // softwareName is what a client's name and version must look like.
 var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
-// SupportedFeatures are the feature levels that this broker can run with, as it registers them and as
-// ApiVersions shows them: those of Kafka 4.4.
-func SupportedFeatures() []metadata.FeatureRange {
-	return []metadata.FeatureRange{
-		{Name: "eligible.leader.replicas.version", Max: 1},
-		{Name: "group.version", Max: 1},
-		{Name: "kraft.version", Max: 1},
-		{Name: "metadata.version", Min: 7, Max: 33},
-		{Name: "share.version", Max: 2},
-		{Name: "streams.version", Max: 1},
-		{Name: "transaction.version", Max: 2},
-	}
-}
-
 func (h *Handlers) apiVersions(_ context.Context, r *Request, req *kmsg.ApiVersionsRequest) (kmsg.Response, Later) {
 	resp := req.ResponseKind().(*kmsg.ApiVersionsResponse)
 	if resp.ErrorCode = h.checkClient(req); resp.ErrorCode != 0 {
@@ -70,7 +56,7 @@ func (h *Handlers) checkClient(req *kmsg.ApiVersionsRequest) int16 {
 // addFeatures leaves supported features that begin at 0 out below version 4: older clients cannot read
 // them (KAFKA-17492).
 func addFeatures(resp *kmsg.ApiVersionsResponse, image *metadata.Image) {
-	for _, f := range SupportedFeatures() {
+	for _, f := range metadata.SupportedFeatures() {
 		if resp.Version < 4 && f.Min == 0 {
 			continue
 		}
@@ -79,12 +65,16 @@ func addFeatures(resp *kmsg.ApiVersionsResponse, image *metadata.Image) {
 		resp.SupportedFeatures = append(resp.SupportedFeatures, s)
 	}
 	resp.FinalizedFeaturesEpoch = image.Offset
-	for name, level := range image.Features() {
+	add := func(name string, level int16) {
 		if level == 0 {
-			continue
+			return
 		}
 		f := kmsg.NewApiVersionsResponseFinalizedFeature()
 		f.Name, f.MinVersionLevel, f.MaxVersionLevel = name, level, level
 		resp.FinalizedFeatures = append(resp.FinalizedFeatures, f)
 	}
+	for name, level := range image.Features() {
+		add(name, level)
+	}
+	add(metadata.KRaftVersion, image.KRaftVersion)
 }

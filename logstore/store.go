@@ -34,6 +34,9 @@ type Options struct {
 	OpenFiles int
 	// OnDirFailure is called once for each directory that went offline.
 	OnDirFailure func(dir string, cause error)
+	// Admit looks at the metadata directory when all directories are locked and nothing in them was changed;
+	// its error ends Open. nil admits everything.
+	Admit func(metadataDir string) error
 }
 
 func (o Options) withDefaults() Options {
@@ -110,6 +113,11 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	for _, path := range paths {
 		if err := s.lockDir(path); err != nil {
+			return err
+		}
+	}
+	if s.o.Admit != nil {
+		if err := s.o.Admit(s.o.MetadataDir); err != nil {
 			return err
 		}
 	}

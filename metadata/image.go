@@ -22,6 +22,7 @@ type Image struct {
 	Timestamp      int64 // of that batch, ms
 	ClusterID      string
 	NextProducerID int64
+	KRaftVersion   int16 // of the quorum's control records; no metadata record changes it
 
 	features map[string]int16
 	brokers  map[int32]*Broker
