@@ -3,6 +3,7 @@ package franzgo
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -40,9 +41,24 @@ func create(t *testing.T, addr string, partitions int32, configs ...string) stri
 	for i := 0; i < len(configs); i += 2 {
 		byKey[configs[i]] = &configs[i+1]
 	}
-	_, err := kadm.NewClient(client(t, addr)).CreateTopic(contextOf(t), partitions, 1, byKey, topic)
+	adm := kadm.NewClient(client(t, addr))
+	_, err := adm.CreateTopic(contextOf(t), partitions, 1, byKey, topic)
 	require.NoError(t, err)
+	settle(t, adm, topic)
 	return topic
+}
+
+// settle waits for a topic that Apache Kafka has acknowledged and does not serve yet. Ours is not given that time:
+// when it acknowledges a topic, it serves it.
+func settle(t *testing.T, adm *kadm.Client, topic string) {
+	t.Helper()
+	if os.Getenv(brokerproc.BootstrapEnv) == "" {
+		return
+	}
+	require.Eventually(t, func() bool {
+		ends, err := adm.ListEndOffsets(contextOf(t), topic)
+		return err == nil && ends.Error() == nil && len(ends[topic]) > 0
+	}, 10*time.Second, 20*time.Millisecond)
 }
 
 func toRecord(topic string, partition int32, r sample.Record) *kgo.Record {
@@ -180,6 +196,7 @@ func TestAdministrationOfTopics(t *testing.T) {
 			topic := sample.Topic(t)
 			_, err := adm.CreateTopic(ctx, 2, 1, map[string]*string{"retention.ms": kadm.StringPtr("60000")}, topic)
 			require.NoError(t, err)
+			settle(t, adm, topic)
 			_, err = adm.CreateTopic(ctx, 2, 1, nil, topic)
 			require.ErrorIs(t, err, kerr.TopicAlreadyExists)
 			_, err = adm.CreateTopic(ctx, 2, 1, nil, "no good name")
