@@ -188,6 +188,7 @@ func (b *Broker) openStore(ctx context.Context) (err error) {
 		RecoveryThreads:        int(config.Get(v, config.NumRecoveryThreadsPerDataDir)),
 		RetentionCheckInterval: config.Get(v, config.LogRetentionCheckIntervalMs),
 		CheckpointInterval:     config.Get(v, config.ReplicaHighWatermarkCheckpointIntervalMs),
+		Cleaner:                cleanerConfig(v),
 		OnDirFailure:           b.dirFailed,
 		Admit: func(dir string) error {
 			b.inspected, err = controller.Inspect(b.controllerOptions(dir))
@@ -249,7 +250,9 @@ func (b *Broker) applyConfig(image *metadata.Image, delta *metadata.Delta) {
 	all := metadata.Resource{Type: metadata.ResourceBroker}
 	_, changed := delta.Configs[own]
 	if _, ok := delta.Configs[all]; ok || changed {
-		b.values.Store(b.o.Config.WithDynamic(image.Configs(own), image.Configs(all)))
+		v := b.o.Config.WithDynamic(image.Configs(own), image.Configs(all))
+		b.values.Store(v)
+		b.store.SetCleanerConfig(cleanerConfig(v))
 	}
 }
 

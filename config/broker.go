@@ -1,5 +1,7 @@
 package config
 
+import "math"
+
 // The node and its roles.
 var (
 	NodeID = number("node.id", 0, "The node's id in the cluster.", mustBeSet, atLeast(0))
@@ -56,6 +58,17 @@ var (
 	DefaultReplicationFactor = number("default.replication.factor", 1, "Replicas of a topic that does not say.")
 	AutoCreateTopicsEnable   = boolean("auto.create.topics.enable", true, "Whether asking for an unknown topic creates it.")
 	DeleteTopicEnable        = boolean("delete.topic.enable", true, "Whether topics can be deleted.")
+
+	LogCleanerEnable    = boolean("log.cleaner.enable", true, "Whether compacted topics are compacted.")
+	LogCleanerThreads   = number("log.cleaner.threads", 1, "Logs that are compacted at once.", clusterWide, atLeast(0))
+	LogCleanerBackoffMs = millis("log.cleaner.backoff.ms", 15000,
+		"How long the cleaner rests when there is nothing to compact.", clusterWide, atLeast(0))
+	LogCleanerDedupeBufferSize = long("log.cleaner.dedupe.buffer.size", 134217728,
+		"Most memory for the keys of a log that is compacted, over all threads.", clusterWide)
+	LogCleanerIOBufferLoadFactor = double("log.cleaner.io.buffer.load.factor", 0.9,
+		"Share of the dedupe buffer that is filled.", clusterWide)
+	LogCleanerIOMaxBytesPerSecond = double("log.cleaner.io.max.bytes.per.second", math.MaxFloat64,
+		"Bytes that the cleaner reads and writes in a second at most.", clusterWide)
 
 	LogRetentionCheckIntervalMs = millis("log.retention.check.interval.ms", 300000,
 		"How often logs are checked for segments to delete.", atLeast(1))

@@ -261,9 +261,8 @@ func (m *Machine) replaceStatic(g *group, j join, oldID, id string) {
 		m.recordReplacement(g, member, j, oldLeader)
 	case CompletingRebalance:
 		m.prepareRebalance(g, "static member "+id+" replaces "+oldID)
-	case PreparingRebalance:
+	default:
 		m.maybeCompleteJoin(g)
-	case Empty, Dead: // which have no members
 	}
 }
 

@@ -31,7 +31,6 @@ type found struct {
 	host string
 	port int32
 	code *kerr.Error // nil: found
-	text string      // v4+
 }
 
 func notFound(e *kerr.Error) found { return found{node: -1, port: -1, code: e} }
@@ -45,9 +44,10 @@ func (h *Handlers) findCoordinator(ctx context.Context, r *Request, req *kmsg.Fi
 		return resp, nil
 	}
 	resp.Coordinators = make([]kmsg.FindCoordinatorResponseCoordinator, 0, len(req.CoordinatorKeys))
+	none := ""
 	for _, key := range req.CoordinatorKeys {
 		f := h.coordinatorOf(ctx, r, req, key)
-		c := kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: f.node, Host: f.host, Port: f.port, ErrorMessage: &f.text}
+		c := kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: f.node, Host: f.host, Port: f.port, ErrorMessage: &none}
 		if f.code != nil {
 			c.ErrorCode = f.code.Code
 		}
@@ -77,9 +77,7 @@ func (h *Handlers) coordinatorOf(ctx context.Context, r *Request, req *kmsg.Find
 		}
 		return notFound(kerr.CoordinatorNotAvailable) // nor share groups
 	default:
-		f := notFound(kerr.InvalidRequest)
-		f.text = kerr.InvalidRequest.Description
-		return f
+		return notFound(kerr.InvalidRequest)
 	}
 	topic := h.Image().TopicByName(groupcoord.Topic)
 	if topic == nil {

@@ -145,6 +145,13 @@ func (c *cachedFile) close(removed bool) {
 	}
 }
 
+// isRemoved says that the file never opens again.
+func (c *cachedFile) isRemoved() bool {
+	c.cache.mu.Lock()
+	defer c.cache.mu.Unlock()
+	return c.removed
+}
+
 // rename gives the file another suffix on disk. A file that does not exist is not an error.
 func (c *cachedFile) rename(suffix string) error {
 	c.openMu.Lock()

@@ -31,6 +31,8 @@ type Log struct {
 	firstUnstable atomic.Int64 // math.MaxInt64: no open transaction
 	offline       atomic.Pointer[offlineError]
 	recoveryPoint atomic.Int64 // everything below is on disk
+	cleanedTo     atomic.Int64 // everything below was compacted; -1: never
+	generation    atomic.Int64 // counts truncations: a clean that spans one is void
 	lastFlush     atomic.Int64 // ms
 
 	newFiles atomic.Bool // names in the directory that are not durable yet

@@ -58,6 +58,7 @@ func newLog(tp TopicPartition, dir string, disk *logDir, fs vfs.FS, files *fileC
 	l.SetConfig(config)
 	l.list.Store(&segmentList{})
 	l.firstUnstable.Store(noUnstableOffset)
+	l.cleanedTo.Store(-1)
 	l.lastSnapshot = -1
 	l.producers = newProducerState(l.config.Load().ProducerIDExpiration)
 	return l

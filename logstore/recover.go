@@ -16,8 +16,9 @@ import (
 // checkpointed is what the checkpoint files say of a log; zero when they say nothing.
 type checkpointed struct {
 	recoveryPoint, logStart, highWatermark int64
-	clean                                  bool // the last stop was clean
-	compacted                              bool // offsets may be missing between batches
+	clean                                  bool  // the last stop was clean
+	compacted                              bool  // offsets may be missing between batches
+	cleanedTo                              int64 // -1: never compacted
 }
 
 // load opens a partition's directory: what is whole and trusted is only looked at, what a kill may have
@@ -187,6 +188,8 @@ func (l *Log) finishSwaps(entries []fs.DirEntry) (changed bool, err error) {
 				least = base
 			}
 			cleaned = append(cleaned, e.Name())
+		case suffix == logSuffix+swapSuffix: // first: it takes away what the others replace
+			swaps = slices.Insert(swaps, 0, e.Name())
 		case strings.HasSuffix(suffix, swapSuffix):
 			swaps = append(swaps, e.Name())
 		}
@@ -225,6 +228,9 @@ func (l *Log) finishSwap(dir, name string, entries []fs.DirEntry) error {
 			if err := l.fs.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
+		}
+		if err := l.fs.SyncDir(dir); err != nil { // they must not come back once the .swap name is gone
+			return err
 		}
 	}
 	return l.fs.Rename(filepath.Join(dir, name), filepath.Join(dir, strings.TrimSuffix(name, swapSuffix)))

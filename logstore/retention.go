@@ -49,6 +49,8 @@ func (l *Log) logStartTo(offset int64) error {
 // DeleteOldSegments applies retention: by log start, and with cleanup.policy delete by size and time;
 // oldest first, up to the first segment that stays. Only what lies below the high watermark goes.
 func (l *Log) DeleteOldSegments() error {
+	l.flushMu.Lock() // a cleaned segment is put in place under it
+	defer l.flushMu.Unlock()
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
 	if err := l.usable(); err != nil {

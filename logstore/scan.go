@@ -68,6 +68,9 @@ func parseHeader(b []byte, position int64) (batchHeader, error) {
 	delta := int32(binary.BigEndian.Uint32(b[23:]))
 	h.lastOffset = h.baseOffset + int64(delta)
 	h.maxTimestamp = int64(binary.BigEndian.Uint64(b[35:]))
+	if binary.BigEndian.Uint32(b[57:]) == 0 {
+		h.maxTimestamp = -1 // compaction left the header alone, and kept the timestamp of what is gone
+	}
 	if delta < 0 || h.lastOffset < 0 {
 		return h, fmt.Errorf("%w: last offset delta %d", errFrame, delta)
 	}

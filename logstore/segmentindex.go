@@ -174,6 +174,9 @@ func (s *segment) repairIndexes(f vfs.File, size int64) error {
 	if s.offsets != nil {
 		return nil
 	}
+	if s.log.isRemoved() { // the names may be those of the segment that replaced this one
+		return errRemoved
+	}
 	fsys := s.log.cache.fs
 	return errors.Join(offsets.write(fsys, s.filePath(indexSuffix), true), times.write(fsys, s.filePath(timeIndexSuffix), true))
 }

@@ -32,6 +32,8 @@ type Options struct {
 	RetentionCheckInterval, CheckpointInterval time.Duration
 	// OpenFiles bounds the segment files that are open at once; 0 is half of what the process may open.
 	OpenFiles int
+	// Cleaner says how compaction runs; the zero value is Kafka's defaults.
+	Cleaner CleanerConfig
 	// OnDirFailure is called once for each directory that went offline.
 	OnDirFailure func(dir string, cause error)
 	// Admit looks at the metadata directory when all directories are locked and nothing in them was changed;
@@ -77,6 +79,7 @@ type Store struct {
 	clusterID     string
 	previousEpoch int64
 	bg            *background
+	cleaner       *cleaner
 	logStartMoved atomic.Bool // a log start is newer than its checkpoint
 
 	createMu sync.Mutex // one creation at a time; before cpMu
@@ -103,6 +106,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.bg.started = true
 	go s.bg.run()
+	s.cleaner = newCleaner(s, o.Cleaner)
 	return s, nil
 }
 

@@ -48,6 +48,10 @@ func (l *Log) checkpointInto(name string, offsets map[TopicPartition]int64) {
 		offsets[l.tp] = l.recoveryPoint.Load()
 	case highWatermarkFile:
 		offsets[l.tp] = l.highWatermark.Load()
+	case cleanerFile:
+		if to := l.cleanedTo.Load(); to >= 0 {
+			offsets[l.tp] = to
+		}
 	case logStartFile:
 		first := int64(0)
 		if segments := l.segments(); len(segments) > 0 {
@@ -62,7 +66,7 @@ func (l *Log) checkpointInto(name string, offsets map[TopicPartition]int64) {
 // forget makes sure that no checkpoint file on disk says anything of a log that is about to be created: a
 // deleted one of the same name may have left its offsets there.
 func (s *Store) forget(d *logDir, tp TopicPartition) error {
-	for _, name := range []string{recoveryPointFile, logStartFile, highWatermarkFile} {
+	for _, name := range []string{recoveryPointFile, logStartFile, highWatermarkFile, cleanerFile} {
 		s.cpMu.Lock()
 		_, known := d.onDisk[name][tp]
 		s.cpMu.Unlock()
@@ -121,6 +125,7 @@ func (s *Store) deleteOldSegments() {
 // A directory that is offline, or has a log that was not closed well, gets no marker: its next start
 // recovers.
 func (s *Store) Close(brokerEpoch int64) error {
+	s.cleaner.stop()
 	s.bg.stop()
 	failed := s.closeLogs()
 	all := s.checkpointAll(recoveryPointFile, logStartFile, highWatermarkFile)

@@ -97,10 +97,14 @@ func (s *Store) loadLogs(ctx context.Context, d *logDir, found []TopicPartition,
 	for range min(s.o.RecoveryThreads, len(found)) {
 		wg.Go(func() {
 			for tp := range work {
-				_, compacted := points.cleaned[tp]
+				cleanedTo, compacted := points.cleaned[tp]
+				if !compacted {
+					cleanedTo = -1
+				}
 				err := s.loadLog(d, tp, checkpointed{
 					recoveryPoint: points.recoveryPoints[tp], logStart: points.logStarts[tp],
-					highWatermark: points.highWatermarks[tp], clean: d.hadCleanStop, compacted: compacted,
+					highWatermark: points.highWatermarks[tp], clean: d.hadCleanStop,
+					compacted: compacted, cleanedTo: cleanedTo,
 				})
 				if err != nil {
 					once.Do(func() { fatal = err; cancel() })
@@ -129,6 +133,7 @@ func (s *Store) loadLog(d *logDir, tp TopicPartition, c checkpointed) error {
 		return nil
 	}
 	l := s.newLog(tp, filepath.Join(d.path, tp.dirName()), d, s.o.DefaultConfig)
+	l.cleanedTo.Store(c.cleanedTo)
 	err := l.loadTopicID()
 	if err == nil {
 		err = l.load(c)

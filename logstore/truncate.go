@@ -24,7 +24,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err != nil {
 		return l.readFailed(err)
 	}
-	if err := l.lowerRecoveryPoint(cut); err != nil {
+	if err := l.lowerPoints(cut); err != nil {
 		return err
 	}
 	gone := slices.Clone(segments[len(keep):])
@@ -79,7 +79,7 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 // startAt replaces all segments by an empty one at base. logStart may be above base: then the first batch
 // is still to come and begins below the log start. Caller holds both mutexes.
 func (l *Log) startAt(base, logStart int64) error {
-	if err := l.lowerRecoveryPoint(0); err != nil { // half way there are no segments at all
+	if err := l.lowerPoints(0); err != nil { // half way there are no segments at all
 		return err
 	}
 	gone := slices.Clone(l.segments())
@@ -102,9 +102,19 @@ func (l *Log) startAt(base, logStart int64) error {
 	return l.clearProducers()
 }
 
-// lowerRecoveryPoint puts a lower recovery point on disk before what it covered goes away: else recovery
-// would miss records that the old one calls safe. Caller holds flushMu.
-func (l *Log) lowerRecoveryPoint(offset int64) error {
+// lowerPoints puts lower points on disk before what they covered goes away: else recovery would miss
+// records that the old recovery point calls safe, and compaction miss keys that the old one calls clean.
+// Caller holds flushMu.
+func (l *Log) lowerPoints(offset int64) error {
+	l.generation.Add(1)
+	if l.cleanedTo.Load() > offset {
+		l.cleanedTo.Store(offset)
+		if l.bg != nil {
+			if err := l.bg.store.checkpoint(l.disk, cleanerFile); err != nil {
+				return err
+			}
+		}
+	}
 	if l.recoveryPoint.Load() <= offset {
 		return nil
 	}
