@@ -55,6 +55,7 @@ var errorTable = []struct {
 	{protocol.ErrTooLarge, kerr.MessageTooLarge},
 	{protocol.ErrUnsupportedCodec, kerr.UnsupportedCompressionType},
 	{protocol.ErrUnknownCodec, kerr.UnknownServerError},
+	{protocol.ErrUndecodable, kerr.UnknownServerError},
 	{protocol.ErrShortBatch, kerr.CorruptMessage},
 	{protocol.ErrCorrupt, kerr.CorruptMessage},
 

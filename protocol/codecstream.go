@@ -24,12 +24,16 @@ const (
 	zstdWholeBytes   = 64 << 20
 )
 
-// ErrUnknownCodec is UNKNOWN_SERVER_ERROR on the wire: Kafka has no code for it.
-var ErrUnknownCodec = errors.New("unknown compression type")
+// UNKNOWN_SERVER_ERROR on the wire: Kafka fails inside its decompressor, and has no code for it. Clients
+// do not send such a batch again, as they would on CORRUPT_MESSAGE.
+var (
+	ErrUnknownCodec = errors.New("unknown compression type")
+	ErrUndecodable  = errors.New("records do not decompress")
+)
 
 // bodyStream decompresses a batch's body with a limit on the output, and cuts records out of it. It is
 // pooled with its decoder and buffer. Errors of its methods: io.EOF, io.ErrUnexpectedEOF, the decoder's,
-// ErrCorrupt beyond the limit.
+// ErrTooLarge beyond the limit.
 type bodyStream struct {
 	codec Codec
 	dec   decoder
@@ -48,7 +52,7 @@ type decoder interface {
 
 var streamPools [CodecZstd + 1]sync.Pool //nolint:gochecknoglobals // decoders are dear, and hold no state between uses
 
-// openStream starts on a compressed body. ErrUnknownCodec, or ErrCorrupt for a header that does not parse.
+// openStream starts on a compressed body. ErrUnknownCodec, or ErrUndecodable for a header that does not parse.
 func openStream(codec Codec, body []byte, limit int64) (*bodyStream, error) {
 	if codec <= CodecNone || codec > CodecZstd {
 		return nil, fmt.Errorf("%w id: %d", ErrUnknownCodec, int8(codec))
@@ -60,7 +64,7 @@ func openStream(codec Codec, body []byte, limit int64) (*bodyStream, error) {
 	s.r, s.w, s.left, s.read, s.err = 0, 0, limit, 0, nil
 	if err := s.dec.reset(body); err != nil {
 		s.close()
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, codec, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrUndecodable, codec, err)
 	}
 	return s, nil
 }
@@ -102,7 +106,7 @@ func (s *bodyStream) fill() error {
 		s.read += int64(n)
 		s.err = err
 		if s.left < 0 {
-			s.err = fmt.Errorf("%w: decompresses to more than %d bytes", ErrCorrupt, s.read-1)
+			s.err = fmt.Errorf("%w: decompresses to more than %d bytes", ErrTooLarge, s.read-1)
 			return s.err
 		}
 		if n > 0 {
@@ -135,7 +139,7 @@ func (s *bodyStream) ReadByte() (byte, error) {
 // promises.
 func (s *bodyStream) take(n int) ([]byte, error) {
 	if int64(n) > s.left+int64(s.w-s.r) {
-		return nil, fmt.Errorf("%w: record of %d bytes", ErrCorrupt, n)
+		return nil, fmt.Errorf("%w: record of %d bytes", ErrTooLarge, n)
 	}
 	if s.w-s.r < n && s.r > 0 {
 		copy(s.buf, s.buf[s.r:s.w])
@@ -318,6 +322,9 @@ func (d *zstdDecoder) decodeWhole(body []byte) error {
 	}
 	defer all.Close()
 	out, err := all.DecodeAll(body, nil)
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		return fmt.Errorf("%w: decompresses to more than %d bytes", ErrTooLarge, zstdWholeBytes)
+	}
 	if err != nil {
 		return err
 	}

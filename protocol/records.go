@@ -44,8 +44,8 @@ func (r *Record) Headers(dst []RecordHeader) []RecordHeader {
 }
 
 // RecordIterator walks the records of a batch, decompressing as it goes. Errors: ErrInvalidRecord for
-// records that break the format or do not agree with the header's count, ErrCorrupt for a body that does
-// not decompress or is larger than MaxDecompressedBytes.
+// records that break the format or do not agree with the header's count, ErrUndecodable for a body that
+// does not decompress, ErrTooLarge for one of more than MaxDecompressedBytes.
 type RecordIterator struct {
 	left   int32
 	body   []byte      // uncompressed rest
@@ -136,10 +136,10 @@ func endOfStream(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errPrematureEOF
 	}
-	if errors.Is(err, ErrCorrupt) {
+	if errors.Is(err, ErrTooLarge) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	return fmt.Errorf("%w: %w", ErrUndecodable, err)
 }
 
 func (it *RecordIterator) checkEnd() error {

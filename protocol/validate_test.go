@@ -53,10 +53,10 @@ func TestHeaderRulesInKafkasOrder(t *testing.T) {
 		{"fewer records announced", all(put32(lastOffsetDeltaAt, 0), put32(countAt, 1)), ErrInvalidRecord},
 		{"producer without sequence", func(b Batch) { binary.BigEndian.PutUint64(b[producerIDAt:], 5); b.SetCRC() }, ErrInvalidRecord},
 		{"unknown codec", func(b Batch) { b[attributesAt+1] |= 5; b.SetCRC() }, ErrUnknownCodec},
-		{"body that is not gzip", func(b Batch) { b[attributesAt+1] |= 1; b.SetCRC() }, ErrCorrupt},
-		{"body that is not snappy", func(b Batch) { b[attributesAt+1] |= 2; b.SetCRC() }, ErrCorrupt},
-		{"body that is not lz4", func(b Batch) { b[attributesAt+1] |= 3; b.SetCRC() }, ErrCorrupt},
-		{"body that is not zstd", func(b Batch) { b[attributesAt+1] |= 4; b.SetCRC() }, ErrCorrupt},
+		{"body that is not gzip", func(b Batch) { b[attributesAt+1] |= 1; b.SetCRC() }, ErrUndecodable},
+		{"body that is not snappy", func(b Batch) { b[attributesAt+1] |= 2; b.SetCRC() }, ErrUndecodable},
+		{"body that is not lz4", func(b Batch) { b[attributesAt+1] |= 3; b.SetCRC() }, ErrUndecodable},
+		{"body that is not zstd", func(b Batch) { b[attributesAt+1] |= 4; b.SetCRC() }, ErrUndecodable},
 	} {
 		b := buildBatch(t, NoProducer(), "a", "b")
 		c.change(b)
@@ -263,7 +263,7 @@ func TestZstdBombCostsBoundedMemory(t *testing.T) {
 	_, err := Validate(legal, clientOptions())
 	require.NoError(t, err, "a large value is legal, and is not held")
 	_, err = Validate(tooMuch, clientOptions())
-	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorIs(t, err, ErrTooLarge)
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20))
 }
@@ -328,7 +328,7 @@ func TestZstdOfALargeWindowIsReadWithinALimit(t *testing.T) {
 	require.NoError(t, err)
 	b = bomb(t, zstdWholeBytes+1, zstd.WithWindowSize(32<<20), zstd.WithSingleSegment(true))
 	_, err = Validate(b, clientOptions())
-	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorIs(t, err, ErrTooLarge)
 }
 
 func TestSnappyLengthIsCheckedBeforeUse(t *testing.T) {
@@ -341,7 +341,7 @@ func TestSnappyLengthIsCheckedBeforeUse(t *testing.T) {
 	allocated := testing.Benchmark(func(tb *testing.B) {
 		for range tb.N {
 			_, err := Validate(bytes.Clone(b), clientOptions())
-			require.ErrorIs(tb, err, ErrCorrupt)
+			require.ErrorIs(tb, err, ErrUndecodable)
 		}
 	}).AllocedBytesPerOp()
 	require.Less(t, allocated, int64(1<<20))
