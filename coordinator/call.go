@@ -52,7 +52,7 @@ func (c *Call) Wait(ctx context.Context) (any, error) {
 }
 
 // Ready is the answer if it is there already.
-func (c *Call) Ready() (answer any, err error, ready bool) { //nolint:revive // the error is part of the answer
+func (c *Call) Ready() (answer any, err error, ready bool) {
 	select {
 	case <-c.done:
 		return c.answer, c.err, true

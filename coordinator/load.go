@@ -83,7 +83,7 @@ func (s *Shard[M]) replayBatch(batch protocol.Batch, from int64) (skipped int, e
 		}
 		return 0, err
 	}
-	producer := int64(protocol.NoProducerID)
+	producer := protocol.NoProducerID
 	if batch.IsTransactional() {
 		producer = batch.ProducerID()
 	}

@@ -22,12 +22,15 @@ const (
 	Dead                             // there is no such group
 )
 
+//nolint:gochecknoglobals // a table
 var stateNames = [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"}
 
 // String is the state's name on the wire.
 func (s State) String() string { return stateNames[s] }
 
 // validFrom are the states from which each state may be entered.
+//
+//nolint:gochecknoglobals // a table
 var validFrom = [...][]State{
 	Empty:               {PreparingRebalance},
 	PreparingRebalance:  {Stable, CompletingRebalance, Empty},

@@ -17,7 +17,7 @@ const classicType = "classic"
 // describeKnowsGroupErrors is the version of DescribeGroups from which a missing group is an error.
 const describeKnowsGroupErrors = 6
 
-// List's answer is a []kmsg.ListGroupsResponseGroup. Empty filters let everything through; states and
+// List answers with a []kmsg.ListGroupsResponseGroup. Empty filters let everything through; states and
 // types are compared without case.
 func (m *Machine) List(now time.Time, from coordinator.Token, states, types []string) coordinator.Outcome {
 	return m.step(now, func() {
@@ -39,7 +39,7 @@ func matches(filter []string, value string) bool {
 	})
 }
 
-// Describe's answer is a []kmsg.DescribeGroupsResponseGroup, in the order asked.
+// Describe answers with a []kmsg.DescribeGroupsResponseGroup, in the order asked.
 func (m *Machine) Describe(now time.Time, from coordinator.Token, ids []string, version int16) coordinator.Outcome {
 	return m.step(now, func() {
 		list := make([]kmsg.DescribeGroupsResponseGroup, 0, len(ids))
@@ -81,7 +81,7 @@ func (m *Machine) describe(id string, version int16) kmsg.DescribeGroupsResponse
 
 func notFound(id string) string { return "Group " + id + " not found." }
 
-// Delete's answer is a []kmsg.DeleteGroupsResponseGroup, in the order asked. A group without members goes,
+// Delete answers with a []kmsg.DeleteGroupsResponseGroup, in the order asked. A group without members goes,
 // and its offsets with it.
 func (m *Machine) Delete(now time.Time, from coordinator.Token, ids []string) coordinator.Outcome {
 	return m.step(now, func() {
@@ -91,8 +91,7 @@ func (m *Machine) Delete(now time.Time, from coordinator.Token, ids []string) co
 			r.Group = id
 			switch g := m.groups[id]; {
 			case g == nil:
-				text := notFound(id)
-				r.ErrorCode, r.ErrorMessage = kerr.GroupIDNotFound.Code, &text
+				r.ErrorCode = kerr.GroupIDNotFound.Code
 			case g.state != Empty:
 				r.ErrorCode = kerr.NonEmptyGroup.Code
 			default:

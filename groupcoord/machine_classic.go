@@ -289,7 +289,7 @@ func (m *Machine) afterRemoval(g *group, reason string) {
 	}
 }
 
-// Heartbeat's answer is a *kmsg.HeartbeatResponse.
+// Heartbeat answers with a *kmsg.HeartbeatResponse.
 func (m *Machine) Heartbeat(now time.Time, from coordinator.Token, req *kmsg.HeartbeatRequest) coordinator.Outcome {
 	return m.step(now, func() {
 		resp := kmsg.NewPtrHeartbeatResponse()
@@ -317,7 +317,7 @@ func (m *Machine) heartbeat(req *kmsg.HeartbeatRequest) *kerr.Error {
 	return nil
 }
 
-// LeaveGroup's answer is a *kmsg.LeaveGroupResponse; the request has its members in the list, also below v3.
+// LeaveGroup answers with a *kmsg.LeaveGroupResponse; the request has its members in the list, also below v3.
 func (m *Machine) LeaveGroup(now time.Time, from coordinator.Token, req *kmsg.LeaveGroupRequest) coordinator.Outcome {
 	return m.step(now, func() {
 		resp := kmsg.NewPtrLeaveGroupResponse()

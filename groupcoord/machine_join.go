@@ -261,8 +261,9 @@ func (m *Machine) replaceStatic(g *group, j join, oldID, id string) {
 		m.recordReplacement(g, member, j, oldLeader)
 	case CompletingRebalance:
 		m.prepareRebalance(g, "static member "+id+" replaces "+oldID)
-	default:
+	case PreparingRebalance:
 		m.maybeCompleteJoin(g)
+	case Empty, Dead: // which have no members
 	}
 }
 

@@ -16,7 +16,7 @@ const commitKnowsGroupErrors = 9
 // defaultRetentionMs is a commit's retention time that means "the broker's".
 const defaultRetentionMs = -1
 
-// OffsetCommit's answer is a *kmsg.OffsetCommitResponse. Topics and partitions of the request exist, and
+// OffsetCommit answers with a *kmsg.OffsetCommitResponse. Topics and partitions of the request exist, and
 // it has both names and ids.
 func (m *Machine) OffsetCommit(now time.Time, from coordinator.Token, req *kmsg.OffsetCommitRequest) coordinator.Outcome {
 	return m.step(now, func() {
@@ -142,7 +142,7 @@ type FetchTopic struct {
 	Partitions []int32
 }
 
-// OffsetFetch's answer is a *kmsg.OffsetFetchResponseGroup with names and, where known, ids.
+// OffsetFetch answers with a *kmsg.OffsetFetchResponseGroup with names and, where known, ids.
 func (m *Machine) OffsetFetch(now time.Time, from coordinator.Token, f Fetch) coordinator.Outcome {
 	return m.step(now, func() {
 		resp := &kmsg.OffsetFetchResponseGroup{Group: f.Group, Topics: []kmsg.OffsetFetchResponseGroupTopic{}}
@@ -186,7 +186,7 @@ func (m *Machine) fetchOffset(f *Fetch, topic string, partition int32, id [16]by
 	return r
 }
 
-// OffsetDelete's answer is a *kmsg.OffsetDeleteResponse. Topics and partitions of the request exist.
+// OffsetDelete answers with a *kmsg.OffsetDeleteResponse. Topics and partitions of the request exist.
 func (m *Machine) OffsetDelete(now time.Time, from coordinator.Token, req *kmsg.OffsetDeleteRequest) coordinator.Outcome {
 	return m.step(now, func() {
 		resp := kmsg.NewPtrOffsetDeleteResponse()

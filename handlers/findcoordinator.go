@@ -31,6 +31,7 @@ type found struct {
 	host string
 	port int32
 	code *kerr.Error // nil: found
+	text string      // v4+
 }
 
 func notFound(e *kerr.Error) found { return found{node: -1, port: -1, code: e} }
@@ -44,10 +45,9 @@ func (h *Handlers) findCoordinator(ctx context.Context, r *Request, req *kmsg.Fi
 		return resp, nil
 	}
 	resp.Coordinators = make([]kmsg.FindCoordinatorResponseCoordinator, 0, len(req.CoordinatorKeys))
-	none := ""
 	for _, key := range req.CoordinatorKeys {
 		f := h.coordinatorOf(ctx, r, req, key)
-		c := kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: f.node, Host: f.host, Port: f.port, ErrorMessage: &none}
+		c := kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: f.node, Host: f.host, Port: f.port, ErrorMessage: &f.text}
 		if f.code != nil {
 			c.ErrorCode = f.code.Code
 		}
@@ -77,7 +77,9 @@ func (h *Handlers) coordinatorOf(ctx context.Context, r *Request, req *kmsg.Find
 		}
 		return notFound(kerr.CoordinatorNotAvailable) // nor share groups
 	default:
-		return notFound(kerr.InvalidRequest)
+		f := notFound(kerr.InvalidRequest)
+		f.text = kerr.InvalidRequest.Description
+		return f
 	}
 	topic := h.Image().TopicByName(groupcoord.Topic)
 	if topic == nil {

@@ -49,6 +49,7 @@ func admitCommits(req *kmsg.OffsetCommitRequest, image *metadata.Image) (*kmsg.O
 			refused.Topics = append(refused.Topics, bad)
 			continue
 		}
+		bad.Topic = t.Name
 		good := kmsg.OffsetCommitRequestTopic{Topic: t.Name, TopicID: t.ID}
 		for _, p := range asked.Partitions {
 			if p.Partition >= 0 && int(p.Partition) < len(t.Partitions) {

@@ -12,6 +12,13 @@ import (
 func corpus() []scenario {
 	return []scenario{
 		{"apiversions", apiVersionsScenario},
+		{"group-life", groupLifeScenario},
+		{"group-two", twoMembersScenario},
+		{"group-static", staticMembersScenario},
+		{"group-refused", groupRefusedScenario},
+		{"group-offsets", groupOffsetsScenario},
+		{"group-admin", groupAdminScenario},
+		{"find-coordinator", findCoordinatorScenario},
 		{"versions", versionsScenario},
 		{"framing", framingScenario},
 		{"pipeline", pipelineScenario},

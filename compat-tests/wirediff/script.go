@@ -53,7 +53,7 @@ func run(sc scenario, addr string) (out []Exchange, err error) {
 		return nil, err
 	}
 	s := &script{name: sc.name, wire: wire{addr: addr}}
-	s.tree = tree{ids: map[[16]byte]string{}, port: int32(port), own: sc.name + ".", served: map[int16]bool{}}
+	s.tree = tree{ids: map[[16]byte]string{}, members: map[string]int{}, port: int32(port), own: sc.name + ".", served: map[int16]bool{}}
 	for _, api := range served {
 		s.tree.served[api.key] = true
 	}
@@ -207,6 +207,8 @@ func (s *script) learn(resp kmsg.Response) {
 				note(t.TopicID, t.Topic)
 			}
 		}
+	case *kmsg.JoinGroupResponse:
+		s.tree.text("MemberID", r.MemberID)
 	case *kmsg.DescribeTopicPartitionsResponse:
 		for _, t := range r.Topics {
 			note(t.TopicID, t.Topic)

@@ -45,10 +45,11 @@ var volatileConfigs = map[string]bool{
 // tree turns a response into maps, lists and strings. Fields that hold their default are left out; volatile
 // fields are masked; lists are in the order of their names, because Kafka's is that of a hash map.
 type tree struct {
-	ids    map[[16]byte]string // names of the topic ids that the script has met
-	port   int32               // of the broker
-	own    string              // prefix of the script's topics: others are left out
-	served map[int16]bool      // the APIs that are compared in an ApiVersions answer
+	ids     map[[16]byte]string // names of the topic ids that the script has met
+	port    int32               // of the broker
+	own     string              // prefix of the script's topics: others are left out
+	members map[string]int      // numbers of the member ids that the script has met
+	served  map[int16]bool      // the APIs that are compared in an ApiVersions answer
 }
 
 func (t *tree) of(resp kmsg.Response) map[string]any {
@@ -128,7 +129,21 @@ func (t *tree) text(name, s string) string {
 	case "Dir", "LogDir":
 		return "<dir>"
 	}
+	if uuid.MatchString(s) {
+		return uuid.ReplaceAllStringFunc(s, t.member)
+	}
 	return clockRange.ReplaceAllString(s, "within <now less x, now plus y>")
+}
+
+// uuid is the random part of a member id.
+var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// member numbers member ids in the order in which they are met.
+func (t *tree) member(id string) string {
+	if t.members[id] == 0 {
+		t.members[id] = len(t.members) + 1
+	}
+	return fmt.Sprintf("<%d>", t.members[id])
 }
 
 func (t *tree) number(name string, n int64) any {
@@ -188,6 +203,8 @@ func (t *tree) sortKey(list string, e reflect.Value) (string, bool) {
 		return t.topicKey(x.Topic, x.TopicID)
 	case kmsg.DescribeTopicPartitionsResponseTopic:
 		return t.topicKey(x.Topic, x.TopicID)
+	case kmsg.ListGroupsResponseGroup:
+		return x.Group, strings.HasPrefix(x.Group, t.own)
 	case kmsg.DescribeLogDirsResponseDirTopic:
 		return x.Topic, strings.HasPrefix(x.Topic, t.own)
 	}
@@ -198,7 +215,7 @@ func (t *tree) sortKey(list string, e reflect.Value) (string, bool) {
 	for i := range e.NumField() {
 		f := e.Field(i)
 		switch e.Type().Field(i).Name {
-		case "Topic", "Name", "ResourceName":
+		case "Topic", "Name", "ResourceName", "Group":
 			if f.Kind() == reflect.Pointer {
 				if f.IsNil() {
 					continue
@@ -206,6 +223,8 @@ func (t *tree) sortKey(list string, e reflect.Value) (string, bool) {
 				f = f.Elem()
 			}
 			key += f.String() + "\x00"
+		case "MemberID":
+			key += t.text("MemberID", f.String()) + "\x00"
 		case "Partition", "NodeID", "ResourceType", "ErrorCode":
 			key += fmt.Sprintf("%010d\x00", f.Int()+1)
 		case "TopicID":
