@@ -290,7 +290,7 @@ func TestTopicsAreCreatedByTheirFirstRecord(t *testing.T) {
 	for release, v := range versions {
 		t.Run(release, func(t *testing.T) {
 			topic := sample.Topic(t)
-			cl := client(t, addr, append(pin(v), kgo.AllowAutoTopicCreation())...)
+			cl := client(t, addr, append(pin(v), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(100))...)
 			require.NoError(t, cl.ProduceSync(contextOf(t), &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr())
 			consume(t, addr, topic, 0, kgo.NewOffset().AtStart(), 1)
 		})
