@@ -30,13 +30,14 @@ func (n *node) files(keep func(path string) bool) map[string][]byte {
 	return out
 }
 
-// hashes are of everything in the node's directories, with mode and time of change.
+// hashes are of everything in the node's directories, with mode and time of change. Left out is the lock of whoever
+// looks at the directory: Kafka removes its own when it ends.
 func (n *node) hashes() map[string]string {
 	n.t.Helper()
 	out := map[string]string{}
 	for _, dir := range n.logDirs {
 		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-			if err != nil {
+			if err != nil || path == dir || e.Name() == ".lock" {
 				return err
 			}
 			info, err := e.Info()

@@ -75,6 +75,15 @@ func (l *ledger) add(r *kgo.Record) {
 	l.acked[r.Topic][r.Partition][r.Offset] = [2]string{text(r.Key), text(r.Value)}
 }
 
+func (l *ledger) count() (records int) {
+	for _, partitions := range l.acked {
+		for _, offsets := range partitions {
+			records += len(offsets)
+		}
+	}
+	return records
+}
+
 func (l *ledger) requireIn(n *node, v *view) {
 	n.t.Helper()
 	for topic, partitions := range l.acked {
@@ -193,4 +202,29 @@ func (n *node) producerID() int64 {
 	require.NoError(n.t, err)
 	require.Zero(n.t, resp.ErrorCode)
 	return resp.ProducerID
+}
+
+// killUnderLoad kills the server while a producer writes to two partitions of topic. What was acknowledged is noted.
+func (n *node) killUnderLoad(l *ledger, topic string) {
+	n.t.Helper()
+	ctx, cancel := context.WithCancel(n.t.Context())
+	cl := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(20<<10), kgo.ProducerLinger(time.Millisecond))
+	var acked sync.WaitGroup
+	acked.Add(20)
+	delivered := 0
+	for _, r := range n.records(topic, 2, 6_000_000) {
+		cl.Produce(ctx, r, func(r *kgo.Record, err error) { // one call at a time
+			if err != nil {
+				return
+			}
+			l.add(r)
+			if delivered++; delivered <= 20 {
+				acked.Done()
+			}
+		})
+	}
+	acked.Wait()
+	n.kill()
+	cancel()
+	cl.Close()
 }

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -63,6 +64,7 @@ type node struct {
 // newNode writes the configuration for dirs log directories. Nothing is formatted.
 func newNode(t *testing.T, f form, dirs int, properties ...string) *node {
 	t.Helper()
+	require.NoError(t, fetched())
 	n := &node{t: t, dir: t.TempDir(), form: f}
 	for i := range dirs {
 		n.logDirs = append(n.logDirs, filepath.Join(n.dir, "data"+strconv.Itoa(i)))
@@ -213,16 +215,29 @@ func (n *node) logTail() string {
 	return string(data[max(0, len(data)-6000):])
 }
 
-func kafkaJava(jars, heap, class string, args ...string) *exec.Cmd {
+// fetched gets the jars when they are not there.
+var fetched = sync.OnceValue(func() error {
+	out, err := exec.Command(filepath.Join(root(), "apache-kafka"), "fetch").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("apache-kafka fetch: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// root is the folder of all compatibility tests.
+func root() string {
 	_, file, _, _ := runtime.Caller(0)
-	root := filepath.Dir(filepath.Dir(file))
+	return filepath.Dir(filepath.Dir(file))
+}
+
+func kafkaJava(jars, heap, class string, args ...string) *exec.Cmd {
 	cache := os.Getenv("KAFKA_CACHE")
 	if cache == "" {
-		cache = filepath.Join(root, ".cache")
+		cache = filepath.Join(root(), ".cache")
 	}
 	return exec.Command("java", append([]string{
 		"-Xmx" + heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Dlog4j2.configurationFile=" + filepath.Join(root, "kafka", "log4j2.properties"),
+		"-Dlog4j2.configurationFile=" + filepath.Join(root(), "kafka", "log4j2.properties"),
 		"-cp", filepath.Join(cache, jars, "*"), class,
 	}, args...)...)
 }

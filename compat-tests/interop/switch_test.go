@@ -49,7 +49,7 @@ func (h *history) life(s server, round int, killed bool) {
 	ready := time.Since(start)
 	v := h.look()
 	if h.seen != nil {
-		requireCarriedOver(h.t, h.seen, v)
+		requireCarriedOver(h.t, h.seen, v, "rolled")
 	}
 	h.ledger.requireIn(h.node, v)
 	h.requireFreshProducerIDs()
@@ -61,7 +61,7 @@ func (h *history) life(s server, round int, killed bool) {
 	h.ledger.requireIn(h.node, h.seen)
 	h.highestID = max(h.highestID, h.producerID(), highestProducerID(h.seen))
 	if killed {
-		h.kill()
+		h.killUnderLoad(&h.ledger, "rolled")
 	} else {
 		h.stop()
 	}

@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +28,10 @@ type topicView struct {
 }
 
 type partitionView struct {
-	leaderEpoch            int32
+	leaderEpoch               int32
 	logStart, end, lastStable int64
-	records                []record // read_uncommitted, with control records
-	committed              []record // read_committed, with control records
+	records                   []record // read_uncommitted, with control records
+	committed                 []record // read_committed, with control records
 }
 
 // record is a record as a client has it, with what its batch says.
@@ -209,8 +210,9 @@ func missing(v *view, of func(*partitionView) (int64, *[]record)) string {
 	return b.String()
 }
 
-// requireCarriedOver: after is what the next server serves of what the one before served.
-func requireCarriedOver(t *testing.T, before, after *view) {
+// requireCarriedOver: after is what the next server serves of what the one before served. The topics in grown were
+// written to since.
+func requireCarriedOver(t *testing.T, before, after *view, grown ...string) {
 	t.Helper()
 	require.Equal(t, before.cluster, after.cluster, "cluster id")
 	require.Equal(t, before.features, after.features, "finalized features")
@@ -224,22 +226,22 @@ func requireCarriedOver(t *testing.T, before, after *view) {
 		require.Equal(t, b.configs, a.configs, "configs of %s", name)
 		require.Len(t, a.partitions, len(b.partitions), name)
 		for i := range b.partitions {
-			requirePartition(t, fmt.Sprintf("%s-%d", name, i), b.partitions[i], a.partitions[i], strings.HasPrefix(name, "__"))
+			requirePartition(t, fmt.Sprintf("%s-%d", name, i), b.partitions[i], a.partitions[i], slices.Contains(grown, name) || strings.HasPrefix(name, "__"))
 		}
 	}
 }
 
-// requirePartition: Kafka's coordinators may write into an internal partition as soon as they load it.
-func requirePartition(t *testing.T, name string, before, after *partitionView, internal bool) {
+// requirePartition: Kafka's coordinators write into an internal partition as soon as they load it, hence more.
+func requirePartition(t *testing.T, name string, before, after *partitionView, more bool) {
 	t.Helper()
 	require.GreaterOrEqual(t, after.leaderEpoch, before.leaderEpoch, "leader epoch of %s", name)
 	require.Equal(t, before.logStart, after.logStart, "log start of %s", name)
-	if !internal {
+	if !more {
 		require.Equal(t, before.end, after.end, "high watermark of %s", name)
 		require.Equal(t, before.lastStable, after.lastStable, "last stable offset of %s", name)
 	}
-	requireSame(t, name, before.records, after.records, internal)
-	requireSame(t, name+", read_committed", before.committed, after.committed, internal)
+	requireSame(t, name, before.records, after.records, more)
+	requireSame(t, name+", read_committed", before.committed, after.committed, more)
 }
 
 func requireSame(t *testing.T, name string, before, after []record, more bool) {
