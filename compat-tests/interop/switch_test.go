@@ -37,6 +37,9 @@ func TestOneDirectoryServedByBothInTurn(t *testing.T) {
 				}
 			}
 			h.life(ours, 3, false)
+			h.requireDumpsClean(h.ledger.count(), true)
+			h.dump(h.found("__consumer_offsets-*/*.log"), "--offsets-decoder")
+			h.dump(h.found("__transaction_state-*/*.log"), "--transaction-log-decoder")
 		})
 	}
 }
