@@ -43,7 +43,12 @@ type preparedAppend struct {
 // caller's bytes change. logAppendTime is -1 for CreateTime. With flush.messages reached it returns when
 // the records are on disk.
 func (l *Log) Append(batches []byte, leaderEpoch int32, origin Origin, logAppendTime int64) (AppendInfo, error) {
-	info, flush, err := l.append(batches, leaderEpoch, origin)
+	return l.AppendBy(AppendRules{Origin: origin}, batches, leaderEpoch, logAppendTime)
+}
+
+// AppendBy is Append with all of the rules.
+func (l *Log) AppendBy(rules AppendRules, batches []byte, leaderEpoch int32, logAppendTime int64) (AppendInfo, error) {
+	info, flush, err := l.append(batches, leaderEpoch, rules)
 	if !info.Duplicate {
 		info.LogAppendTime = logAppendTime
 	}
@@ -54,13 +59,13 @@ func (l *Log) Append(batches []byte, leaderEpoch int32, origin Origin, logAppend
 	return info, err
 }
 
-func (l *Log) append(batches []byte, leaderEpoch int32, origin Origin) (info AppendInfo, flush bool, err error) {
+func (l *Log) append(batches []byte, leaderEpoch int32, rules AppendRules) (info AppendInfo, flush bool, err error) {
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
 	if err := l.usable(); err != nil {
 		return info, false, err
 	}
-	if origin == OriginReplication {
+	if rules.Origin == OriginReplication {
 		batches, err = l.prepareReplicated(batches, leaderEpoch)
 	} else {
 		err = l.stamp(batches, leaderEpoch)
@@ -71,10 +76,10 @@ func (l *Log) append(batches []byte, leaderEpoch int32, origin Origin) (info App
 	}
 	p := &l.prepared
 	config := l.config.Load()
-	if origin <= OriginCoordinator && len(batches) > int(config.SegmentBytes) {
+	if rules.Origin <= OriginCoordinator && len(batches) > int(config.SegmentBytes) {
 		return info, false, fmt.Errorf("%w: %d bytes", ErrRecordListTooBig, len(batches))
 	}
-	dup, duplicate, err := l.checkProducers(p, origin)
+	dup, duplicate, err := l.checkProducers(p.bytes, rules)
 	if err != nil {
 		return info, false, err
 	}

@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"path/filepath"
@@ -13,12 +14,37 @@ import (
 // This file joins the producer state, a machine without I/O, to the log: checks before an append, the
 // transaction index after it, snapshots, and the rebuild at load.
 
+// CheckProducers says whether AppendBy would take the batches now. It is for who writes alone.
+func (l *Log) CheckProducers(rules AppendRules, batches []byte) error {
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	_, _, err := l.checkProducers(batches, rules)
+	return err
+}
+
+// VerificationPoint is where a Verification begins. The error is ErrProducerEpoch for an epoch that is
+// behind; ongoing says that the partition has a transaction of the producer and epoch open, so that nobody needs be asked.
+func (l *Log) VerificationPoint(producerID int64, epoch int16) (since int64, ongoing bool, err error) {
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	since = l.leo.Load()
+	p := l.producers.byID[producerID]
+	switch {
+	case p == nil:
+		return since, false, nil
+	case epoch < p.Epoch:
+		return since, false, fmt.Errorf("%w: epoch of producer %d is %d, which is smaller than the last seen epoch %d",
+			ErrProducerEpoch, producerID, epoch, p.Epoch)
+	}
+	return since, p.TxnFirstOffset >= 0 && p.Epoch == epoch, nil
+}
+
 // checkProducers holds an append against what is known of its producers. A duplicate ends it well.
-func (l *Log) checkProducers(p *preparedAppend, origin Origin) (dup batchSpan, duplicate bool, err error) {
-	if origin == OriginReplication || origin == OriginRaft {
+func (l *Log) checkProducers(batches []byte, rules AppendRules) (dup batchSpan, duplicate bool, err error) {
+	if rules.Origin == OriginReplication || rules.Origin == OriginRaft {
 		return dup, false, nil
 	}
-	for rest := p.bytes; len(rest) > 0; {
+	for rest := batches; len(rest) > 0; {
 		b, after, err := protocol.NextBatch(rest)
 		if err != nil {
 			return dup, false, err
@@ -27,12 +53,12 @@ func (l *Log) checkProducers(p *preparedAppend, origin Origin) (dup batchSpan, d
 		if !b.HasProducerID() {
 			continue
 		}
-		if origin == OriginClient {
+		if rules.Origin == OriginClient {
 			if dup, ok := l.producers.duplicate(b); ok {
 				return dup, true, nil
 			}
 		}
-		if err := l.producers.check(b, appendRules{Origin: origin}); err != nil {
+		if err := l.producers.check(b, rules); err != nil {
 			return dup, false, err
 		}
 	}

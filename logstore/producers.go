@@ -43,6 +43,7 @@ type producerEntry struct {
 	CoordinatorEpoch int32 // of the last marker; -1: none seen
 	LastTimestamp    int64 // ms
 	TxnFirstOffset   int64 // of the open transaction; -1: none
+	markerOffset     int64 // of the last marker since the state was restored; -1: none
 
 	batches [recentBatches]batchSpan
 	count   int // of batches; the last one is the newest. All are of Epoch
@@ -93,8 +94,8 @@ func newProducerState(expiration time.Duration) *producerState {
 	return &producerState{expiration: expiration, byID: map[int64]*producerEntry{}}
 }
 
-// appendRules says how strictly check looks.
-type appendRules struct {
+// AppendRules say who appends and how strictly the producer state looks.
+type AppendRules struct {
 	Origin Origin
 	// TransactionV2 is a producer that adds partitions by producing (Produce v12+): without state here,
 	// its first sequence must be 0.
@@ -102,6 +103,17 @@ type appendRules struct {
 	// MarkerVersion is the transaction version of a marker (WriteTxnMarkers v2): from 2 on, the marker's
 	// epoch must be larger than the data's.
 	MarkerVersion int8
+	// Verification is what the transaction coordinator has said of transactional records.
+	Verification Verification
+}
+
+// Verification is the proof that a producer's transaction has the partition, got before the append from
+// the transaction coordinator. Since is Log.VerificationPoint from before the coordinator was asked: a marker of
+// the producer at or above it has ended that transaction, and records that came after it would open one
+// that nobody ends. The zero Verification asks for none.
+type Verification struct {
+	Needed bool
+	Since  int64
 }
 
 // duplicate finds the batch among the producer's recent ones: same epoch, same first and last sequence.
@@ -122,7 +134,7 @@ func (s *producerState) duplicate(b protocol.Batch) (batchSpan, bool) {
 // check says whether a batch may be appended (ask duplicate first). The base offset is only for the
 // message. Errors: ErrProducerEpoch, ErrOutOfOrderSeq, ErrTxnState, ErrCoordinatorEpoch, each with a text;
 // protocol.ErrInvalidRecord for a marker that does not parse. Replication and raft are never refused.
-func (s *producerState) check(b protocol.Batch, r appendRules) error {
+func (s *producerState) check(b protocol.Batch, r AppendRules) error {
 	if !b.HasProducerID() || r.Origin == OriginReplication || r.Origin == OriginRaft {
 		return nil
 	}
@@ -145,7 +157,22 @@ func (s *producerState) check(b protocol.Batch, r appendRules) error {
 	if p != nil && p.TxnFirstOffset >= 0 && !b.IsTransactional() {
 		return fmt.Errorf("%w: expected transactional write from producer %d at offset %d", ErrTxnState, b.ProducerID(), b.BaseOffset())
 	}
+	if b.IsTransactional() {
+		return checkVerified(b, p, r.Verification)
+	}
 	return nil
+}
+
+// checkVerified: records join the open transaction of their epoch, or one that the coordinator knows of.
+func checkVerified(b protocol.Batch, p *producerEntry, v Verification) error {
+	switch {
+	case !v.Needed || p == nil || p.markerOffset < v.Since:
+		return nil
+	case p.TxnFirstOffset >= 0 && p.Epoch == b.ProducerEpoch():
+		return nil
+	}
+	return fmt.Errorf("%w: the transaction of producer %d ended at offset %d, after it was verified at %d",
+		ErrTxnState, b.ProducerID(), p.markerOffset, v.Since)
 }
 
 func epochError(b protocol.Batch, known int16) error {
@@ -153,7 +180,7 @@ func epochError(b protocol.Batch, known int16) error {
 		ErrProducerEpoch, b.ProducerID(), b.BaseOffset(), b.ProducerEpoch(), known)
 }
 
-func checkSequence(b protocol.Batch, p *producerEntry, r appendRules) error {
+func checkSequence(b protocol.Batch, p *producerEntry, r AppendRules) error {
 	first := b.BaseSequence()
 	switch {
 	case p == nil || p.Epoch == protocol.NoProducerEpoch:
@@ -176,7 +203,7 @@ func checkSequence(b protocol.Batch, p *producerEntry, r appendRules) error {
 		ErrOutOfOrderSeq, b.ProducerID(), b.BaseOffset(), first, last)
 }
 
-func (s *producerState) checkMarker(b protocol.Batch, p *producerEntry, r appendRules) error {
+func (s *producerState) checkMarker(b protocol.Batch, p *producerEntry, r AppendRules) error {
 	m, ok, err := protocol.MarkerOf(b)
 	if err != nil || !ok || p == nil {
 		return err
@@ -220,7 +247,7 @@ func (s *producerState) apply(b protocol.Batch) *txnSpan {
 func (s *producerState) entry(id int64) *producerEntry {
 	p := s.byID[id]
 	if p == nil {
-		p = &producerEntry{ProducerID: id, Epoch: protocol.NoProducerEpoch, CoordinatorEpoch: -1, LastTimestamp: protocol.NoTimestamp, TxnFirstOffset: -1}
+		p = &producerEntry{ProducerID: id, Epoch: protocol.NoProducerEpoch, CoordinatorEpoch: -1, LastTimestamp: protocol.NoTimestamp, TxnFirstOffset: -1, markerOffset: -1}
 		s.byID[id] = p
 	}
 	return p
@@ -242,7 +269,7 @@ func (s *producerState) applyMarker(b protocol.Batch) *txnSpan {
 	p.setEpoch(b.ProducerEpoch())
 	p.CoordinatorEpoch = m.CoordinatorEpoch
 	p.LastTimestamp = b.MaxTimestamp()
-	p.TxnFirstOffset = -1
+	p.TxnFirstOffset, p.markerOffset = -1, b.BaseOffset()
 	return done
 }
 

@@ -73,7 +73,7 @@ func parseSnapshot(data []byte) ([]producerEntry, error) {
 		u32 := func(at int) int32 { return int32(binary.BigEndian.Uint32(rest[at:])) }
 		p := producerEntry{
 			ProducerID: u64(0), Epoch: int16(binary.BigEndian.Uint16(rest[8:])),
-			LastTimestamp: u64(26), CoordinatorEpoch: u32(34), TxnFirstOffset: max(u64(38), -1),
+			LastTimestamp: u64(26), CoordinatorEpoch: u32(34), TxnFirstOffset: max(u64(38), -1), markerOffset: -1,
 		}
 		if last := (batchSpan{u32(10), u64(14), u32(22), u64(26)}); last.LastOffset >= 0 {
 			p.add(last)

@@ -84,7 +84,7 @@ func (p *producerScript) run(t *testing.T, d *datadriven.TestData) string {
 	} {
 		d.MaybeScanArgs(t, name, dest)
 	}
-	rules := appendRules{TransactionV2: d.HasArg("tv2"), MarkerVersion: int8(version)}
+	rules := AppendRules{TransactionV2: d.HasArg("tv2"), MarkerVersion: int8(version)}
 	rules.Origin = map[string]Origin{"client": OriginClient, "coordinator": OriginCoordinator, "replication": OriginReplication}[origin]
 	switch d.Cmd {
 	case "produce":
@@ -116,7 +116,7 @@ func (p *producerScript) run(t *testing.T, d *datadriven.TestData) string {
 	return p.show()
 }
 
-func (p *producerScript) append(b protocol.Batch, rules appendRules) string {
+func (p *producerScript) append(b protocol.Batch, rules AppendRules) string {
 	if old, ok := p.s.duplicate(b); ok && rules.Origin == OriginClient {
 		return fmt.Sprintf("duplicate of %d-%d\n", old.FirstOffset(), old.LastOffset)
 	}
@@ -157,7 +157,7 @@ func TestReplicatedBatchesAreNeverRefused(t *testing.T) {
 	for _, b := range []protocol.Batch{
 		batchOf(t, 1, 5, 10, true), batchOf(t, 1, 4, 3, false), protocol.AppendMarker(nil, 1, 0, protocol.Marker{CoordinatorEpoch: -5}, 0),
 	} {
-		require.NoError(t, s.check(b, appendRules{Origin: OriginReplication}))
+		require.NoError(t, s.check(b, AppendRules{Origin: OriginReplication}))
 		s.apply(b)
 	}
 	require.Empty(t, s.open)

@@ -129,3 +129,54 @@ func TestTimestampLookupFindsFirstRecord(t *testing.T) {
 	}
 	require.NoError(t, s.Close(1))
 }
+
+func TestRecordsWhoseTransactionEndedAfterItWasVerifiedAreRefused(t *testing.T) {
+	s, err := testStore(t, vfs.NewMem(), Options{})
+	require.NoError(t, err)
+	l, err := s.Create(crashTP, UUID{1}, Config{SegmentBytes: 1 << 20})
+	require.NoError(t, err)
+	verify := func() AppendRules {
+		since, _, err := l.VerificationPoint(7, 0)
+		require.NoError(t, err)
+		return AppendRules{Origin: OriginClient, Verification: Verification{Needed: true, Since: since}}
+	}
+	first := verify()
+	late := first
+	_, err = l.AppendBy(first, txnBatch(t, 7, 0), 0, -1)
+	require.NoError(t, err)
+	_, ongoing, err := l.VerificationPoint(7, 0)
+	require.NoError(t, err)
+	require.True(t, ongoing)
+	_, err = l.AppendBy(late, txnBatch(t, 7, 1), 0, -1)
+	require.NoError(t, err, "the transaction is still open")
+	_, err = l.Append(protocol.AppendMarker(nil, 7, 0, protocol.Marker{}, 1000), 0, OriginCoordinator, -1)
+	require.NoError(t, err)
+	_, err = l.AppendBy(late, txnBatch(t, 7, 2), 0, -1)
+	require.ErrorIs(t, err, ErrTxnState)
+	require.ErrorIs(t, l.CheckProducers(late, txnBatch(t, 7, 2)), ErrTxnState)
+	require.EqualValues(t, 3, l.LogEndOffset())
+	_, err = l.AppendBy(verify(), txnBatch(t, 7, 2), 0, -1)
+	require.NoError(t, err)
+	_, _, err = l.VerificationPoint(7, -1)
+	require.ErrorIs(t, err, ErrProducerEpoch)
+}
+
+func TestProducerOfVersionTwoWithoutStateBeginsAtSequenceZero(t *testing.T) {
+	s, err := testStore(t, vfs.NewMem(), Options{})
+	require.NoError(t, err)
+	l, err := s.Create(crashTP, UUID{1}, Config{SegmentBytes: 1 << 20})
+	require.NoError(t, err)
+	rules := AppendRules{Origin: OriginClient, TransactionV2: true}
+	_, err = l.AppendBy(rules, txnBatch(t, 7, 1), 0, -1)
+	require.ErrorIs(t, err, ErrOutOfOrderSeq)
+	_, err = l.AppendBy(rules, txnBatch(t, 7, 0), 0, -1)
+	require.NoError(t, err)
+	marker := protocol.AppendMarker(nil, 7, 0, protocol.Marker{Commit: true}, 1000)
+	_, err = l.AppendBy(AppendRules{Origin: OriginCoordinator, MarkerVersion: 2}, marker, 0, -1)
+	require.ErrorIs(t, err, ErrProducerEpoch, "a marker of version 2 has a newer epoch than the data")
+	marker = protocol.AppendMarker(nil, 7, 1, protocol.Marker{Commit: true}, 1000)
+	_, err = l.AppendBy(AppendRules{Origin: OriginCoordinator, MarkerVersion: 2}, marker, 0, -1)
+	require.NoError(t, err)
+	_, err = l.AppendBy(rules, txnBatch(t, 7, 1), 0, -1)
+	require.ErrorIs(t, err, ErrProducerEpoch)
+}

@@ -38,14 +38,17 @@ func (p *Partition) append(role *role, r AppendRequest) (AppendResult, error) {
 	if err != nil {
 		return result, err
 	}
-	origin, appendTime := logstore.OriginClient, int64(-1)
+	appendTime := int64(-1)
+	rules := logstore.AppendRules{
+		Origin: logstore.OriginClient, TransactionV2: r.TransactionV2, MarkerVersion: r.MarkerVersion, Verification: r.Verification,
+	}
 	if r.Internal {
-		origin = logstore.OriginCoordinator
+		rules.Origin = logstore.OriginCoordinator
 	}
 	if o.LogAppendTime {
 		appendTime = o.NowMs
 	}
-	result.AppendInfo, err = p.log.Append(batch, role.leaderEpoch, origin, appendTime)
+	result.AppendInfo, err = p.log.AppendBy(rules, batch, role.leaderEpoch, appendTime)
 	return result, err
 }
 

@@ -110,6 +110,9 @@ type AppendRequest struct {
 	Acks           int16
 	ProduceVersion int16
 	Internal       bool // from a coordinator
+	TransactionV2  bool // see logstore.AppendRules, for this and the following
+	MarkerVersion  int8
+	Verification   logstore.Verification
 }
 
 // AppendResult is what an append did: LastOffset+1 is what the high watermark must reach for acks=-1.
