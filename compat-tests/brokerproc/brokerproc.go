@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,14 +124,21 @@ func freePort() (int, error) {
 	return 0, errors.New("no free port in 24300-24399")
 }
 
+// Pid is that of the running process.
+func (b *Broker) Pid() int { return b.cmd.Process.Pid }
+
 // Run starts the process and returns when it answers an ApiVersions request.
-func (b *Broker) Run() error {
+func (b *Broker) Run() error { return b.RunUnder() }
+
+// RunUnder is Run with a command before the broker's own, which must exec it ("prlimit", "--nofile=256").
+func (b *Broker) RunUnder(wrapper ...string) error {
 	log, err := os.OpenFile(filepath.Join(b.Dir, "broker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	b.log = log
-	b.cmd = exec.Command(b.binary, "server", "--config", filepath.Join(b.Dir, "server.properties"))
+	args := append(slices.Clone(wrapper), b.binary, "server", "--config", filepath.Join(b.Dir, "server.properties"))
+	b.cmd = exec.Command(args[0], args[1:]...)
 	b.cmd.Stdout, b.cmd.Stderr = log, log
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := startOnLockedThread(b.cmd); err != nil {
