@@ -115,6 +115,7 @@ func (b *Broker) start(ctx context.Context) error {
 		l.start()
 	}
 	b.announce()
+	b.partitions.OpenAll()
 	return nil
 }
 
@@ -190,6 +191,7 @@ func (b *Broker) openStore(ctx context.Context) (err error) {
 		CheckpointInterval:     config.Get(v, config.ReplicaHighWatermarkCheckpointIntervalMs),
 		Cleaner:                cleanerConfig(v),
 		OnDirFailure:           b.dirFailed,
+		Lazy:                   true,
 		Admit: func(dir string) error {
 			b.inspected, err = controller.Inspect(b.controllerOptions(dir))
 			return err

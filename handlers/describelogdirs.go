@@ -10,9 +10,10 @@ import (
 )
 
 // DescribeLogDirs v1-v5: what lies in each log directory; null topics are all topics.
-func (h *Handlers) describeLogDirs(_ context.Context, _ *Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, Later) {
+func (h *Handlers) describeLogDirs(ctx context.Context, _ *Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, Later) {
 	wanted := wantedPartitions(req)
 	logs := map[string][]*logstore.Log{}
+	_ = h.Store.LoadAll(ctx) // an error is the end of ctx
 	for _, l := range h.Store.Logs() {
 		if req.Topics == nil || wanted[l.TopicPartition()] {
 			logs[l.Dir()] = append(logs[l.Dir()], l)

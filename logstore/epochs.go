@@ -123,9 +123,9 @@ func parseEpochs(data []byte) (epochEntries, error) {
 type epochCache struct {
 	fs     vfs.FS
 	path   string
-	mu     sync.Mutex // one change at a time
-	dirty  bool       // the file is older than the value; guarded by mu
-	exists bool       // there is a file; guarded by mu
+	mu     sync.Mutex   // one change at a time
+	saved  epochEntries // what the file holds; guarded by mu
+	exists bool         // there is a file; guarded by mu
 	value  atomic.Pointer[epochEntries]
 }
 
@@ -142,6 +142,7 @@ func loadEpochs(fsys vfs.FS, path string) (*epochCache, error) {
 	}
 	c.exists = true
 	e, err := parseEpochs(data)
+	c.saved = e
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -156,32 +157,33 @@ func (c *epochCache) assign(epoch int32, offset int64) error {
 	return c.change(func(e epochEntries) epochEntries { return e.assign(epoch, offset) })
 }
 
-// assignInMemory is assign without the file: for a log without records, whose files are not durable
-// either. The next change or persist writes it.
+// assignInMemory is assign without the file. The next change or persist writes it.
 func (c *epochCache) assignInMemory(epoch int32, offset int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.entries().assign(epoch, offset)
 	c.value.Store(&e)
-	c.dirty = true
 }
 
-// persist writes what assignInMemory left. A first file is not synced: one that a crash empties or tears is
-// made again from the batches, and only an old one could deceive.
-func (c *epochCache) persist() error {
+// persist writes what assignInMemory left, as far as it concerns records below end: an epoch without any is
+// none that a reader could miss, and a start of thousands of partitions would write a file for each. A first
+// file is not synced: one that a crash empties or tears is made again from the batches, and only an old one
+// could deceive.
+func (c *epochCache) persist(end int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.dirty {
+	e := c.entries().truncateFromEnd(end)
+	if len(c.saved) >= len(e) && slices.Equal(e, c.saved[:len(e)]) {
 		return nil
 	}
-	write := func() error { return writeInPlace(c.fs, c.path, c.entries().format(), false) }
+	write := func() error { return writeInPlace(c.fs, c.path, e.format(), false) }
 	if c.exists {
-		write = func() error { return writeAtomic(c.fs, c.path, c.entries().format()) }
+		write = func() error { return writeAtomic(c.fs, c.path, e.format()) }
 	}
 	if err := write(); err != nil {
 		return err
 	}
-	c.dirty, c.exists = false, true
+	c.saved, c.exists = e, true
 	return nil
 }
 
@@ -204,13 +206,13 @@ func (c *epochCache) change(f func(epochEntries) epochEntries) error {
 	defer c.mu.Unlock()
 	old := c.entries()
 	e := f(old)
-	if slices.Equal(old, e) && !c.dirty {
+	if slices.Equal(old, e) && slices.Equal(e, c.saved) {
 		return nil
 	}
 	if err := writeAtomic(c.fs, c.path, e.format()); err != nil {
 		return err
 	}
 	c.value.Store(&e)
-	c.dirty, c.exists = false, true
+	c.saved, c.exists = e, true
 	return nil
 }

@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"errors"
+	"math"
 	"path/filepath"
 )
 
@@ -57,6 +58,10 @@ func (l *Log) flushSegments(segments segmentList, end int64) error {
 			return l.ioFailed("flushing the directory of", err)
 		}
 	}
+	// Recovery takes the epochs of records below the recovery point from the file alone.
+	if err := l.epochs.persist(end); err != nil {
+		return l.ioFailed("writing the leader epochs of", err)
+	}
 	// A segment that was rolled meanwhile was not synced with its indexes: the recovery point stays below
 	// its end, so that roll and recovery know.
 	l.appendMu.Lock()
@@ -79,7 +84,7 @@ func (l *Log) makeDurableDir(p *preparedAppend) error {
 	if h, err := parseHeader(p.bytes, 0); err == nil && h.epoch >= 0 && h.epoch != l.epochs.entries().latest() {
 		l.epochs.assignInMemory(h.epoch, h.baseOffset)
 	}
-	if err := l.epochs.persist(); err != nil {
+	if err := l.epochs.persist(math.MaxInt64); err != nil {
 		return l.ioFailed("writing the leader epochs of", err)
 	}
 	if l.topicID != (UUID{}) {

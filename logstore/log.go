@@ -125,13 +125,9 @@ func (l *Log) AssignEpoch(epoch int32, start int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if !l.dirDurable { // it has no record yet: the first one brings the file
-		l.epochs.assignInMemory(epoch, start)
-		return nil
-	}
-	if err := l.epochs.assign(epoch, start); err != nil {
-		return l.ioFailed("writing the leader epochs of", err)
-	}
+	// The file comes with the first record of the epoch that is flushed; until then recovery reads the
+	// epoch from the batches.
+	l.epochs.assignInMemory(epoch, start)
 	return nil
 }
 

@@ -16,9 +16,7 @@ type logDir struct {
 	onFailure func(dir string, cause error)
 	failed    atomic.Pointer[offlineError]
 
-	// hadCleanStop is what the marker said at start; with logs left unloaded the stop is not clean.
-	hadCleanStop bool
-	incomplete   bool
+	hadCleanStop bool // what the marker said at start
 
 	// onDisk is what each checkpoint file says on disk, by file name; guarded by Store.cpMu.
 	onDisk map[string]map[TopicPartition]int64

@@ -88,7 +88,7 @@ func (l *Log) Close() error {
 // finish writes what a clean start relies on. Caller holds both mutexes.
 func (l *Log) finish() error {
 	s := l.segments().active()
-	if s.size.Load() > 0 {
+	if s.unsaved && s.size.Load() > 0 {
 		if err := s.finish(false); err != nil {
 			return l.ioFailed("finishing a segment of", err)
 		}
@@ -96,7 +96,7 @@ func (l *Log) finish() error {
 			return l.ioFailed("flushing", err)
 		}
 	}
-	if err := l.epochs.persist(); err != nil {
+	if err := l.epochs.persist(l.leo.Load()); err != nil {
 		return l.ioFailed("writing the leader epochs of", err)
 	}
 	if end := l.leo.Load(); end > l.logStart.Load() {

@@ -123,6 +123,8 @@ func (s *segment) openTrusted(indexBytes int32) (end int64, err error) {
 	defer s.log.release()
 	if end, err = s.rescanTail(f); err == nil {
 		s.synced.Store(s.size.Load())
+		last, _ := s.times.lastEntry()
+		s.unsaved = last != s.maxTimestamp.Load() // the closing entry is missing
 	}
 	return end, err
 }

@@ -42,6 +42,7 @@ type segment struct {
 	created        time.Time
 	jitter         time.Duration
 	rebuild        bool // at load: the .index is missing
+	unsaved        bool // the index files, if they are right, may not be durable
 
 	// indexMu guards the three indexes for memory work only, so that readers may look into those of the
 	// active segment. offsets and times are nil while only their files hold them: always but for the

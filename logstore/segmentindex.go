@@ -27,6 +27,7 @@ func (s *segment) create(indexBytes int32) error {
 
 // writeIndexes stores what the memory holds of the two indexes.
 func (s *segment) writeIndexes(sync bool) error {
+	s.unsaved = true
 	fsys := s.log.cache.fs
 	return errors.Join(s.offsets.write(fsys, s.filePath(indexSuffix), sync), s.times.write(fsys, s.filePath(timeIndexSuffix), sync))
 }
@@ -72,6 +73,7 @@ func (s *segment) indexAppended(b []byte, interval int32) error {
 }
 
 func (s *segment) indexBatch(h *batchHeader, interval int32) error {
+	s.unsaved = true
 	if h.position == 0 {
 		s.firstTimestamp = h.maxTimestamp
 	}

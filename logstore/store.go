@@ -34,6 +34,8 @@ type Options struct {
 	OpenFiles int
 	// Cleaner says how compaction runs; the zero value is Kafka's defaults.
 	Cleaner CleanerConfig
+	// Lazy leaves the logs on disk unloaded until Log or LoadAll asks for them.
+	Lazy bool
 	// OnDirFailure is called once for each directory that went offline.
 	OnDirFailure func(dir string, cause error)
 	// Admit looks at the metadata directory when all directories are locked and nothing in them was changed;
@@ -86,10 +88,12 @@ type Store struct {
 	cpMu     sync.Mutex // held while checkpoint files are written; guards logDir.onDisk; before mu
 	mu       sync.RWMutex
 	logs     map[TopicPartition]*Log
+	unloaded map[TopicPartition]*unloadedLog // in none of them twice, and never in logs as well
 }
 
 // Open locks the directories, formats empty ones, and loads every log (recovering after a kill). A
-// directory with an I/O error is offline from the start; only when all are, Open fails.
+// directory with an I/O error is offline from the start; only when all are, Open fails. With Options.Lazy
+// the logs are only listed.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	if len(o.Dirs) == 0 {
@@ -97,7 +101,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, files: newFileCache(o.FS, o.OpenFiles), previousEpoch: -1,
-		logs: map[TopicPartition]*Log{},
+		logs: map[TopicPartition]*Log{}, unloaded: map[TopicPartition]*unloadedLog{},
 	}
 	s.bg = newBackground(s)
 	if err := s.open(ctx); err != nil {
@@ -132,7 +136,12 @@ func (s *Store) open(ctx context.Context) error {
 		if d.usable() != nil || i >= len(s.o.Dirs) {
 			continue
 		}
-		if err := s.loadDir(ctx, d); err != nil {
+		if err := s.listDir(d); err != nil {
+			return err
+		}
+	}
+	if !s.o.Lazy {
+		if err := s.LoadAll(ctx); err != nil {
 			return err
 		}
 	}
@@ -290,14 +299,18 @@ func (s *Store) Dirs() []DirInfo {
 // PreviousBrokerEpoch is the epoch of the clean-shutdown marker, -1 after a kill.
 func (s *Store) PreviousBrokerEpoch() int64 { return s.previousEpoch }
 
-// Log finds an open log; nil when there is none.
+// Log finds a log, and loads it if need be; nil when there is none, or its directory failed meanwhile.
 func (s *Store) Log(tp TopicPartition) *Log {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.logs[tp]
+	l, u := s.logs[tp], s.unloaded[tp]
+	s.mu.RUnlock()
+	if l != nil || u == nil {
+		return l
+	}
+	return s.loadUnloaded(tp, u)
 }
 
-// Logs lists all open logs.
+// Logs lists the logs that are loaded.
 func (s *Store) Logs() []*Log {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

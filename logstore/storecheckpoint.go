@@ -23,11 +23,14 @@ func (s *Store) checkpoint(d *logDir, name string) error {
 		return err
 	}
 	offsets := map[TopicPartition]int64{}
-	for _, l := range s.Logs() {
+	s.mu.RLock()
+	for _, l := range s.logs {
 		if l.disk == d {
 			l.checkpointInto(name, offsets)
 		}
 	}
+	s.carryOver(d, name, offsets)
+	s.mu.RUnlock()
 	if maps.Equal(offsets, d.onDisk[name]) {
 		return nil
 	}
@@ -134,7 +137,8 @@ func (s *Store) Close(brokerEpoch int64) error {
 		if err == nil {
 			err = d.usable()
 		}
-		if err == nil && !d.incomplete {
+		// What was not loaded is as the last stop left it: clean if that was.
+		if err == nil && (d.hadCleanStop || !s.anyUnloaded(d)) {
 			err = writeCleanShutdown(s.o.FS, d.path, brokerEpoch)
 		}
 		all = errors.Join(all, err)
@@ -143,13 +147,17 @@ func (s *Store) Close(brokerEpoch int64) error {
 	return all
 }
 
-// closeLogs closes all logs, RecoveryThreads at once, and returns the first error of each directory.
+// closers is how many logs are closed at once: each waits for a few syncs, which the file system's journal
+// commits together.
+const closers = 32
+
+// closeLogs closes all logs and returns the first error of each directory.
 func (s *Store) closeLogs() map[*logDir]error {
 	work := make(chan *Log)
 	failed := map[*logDir]error{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for range s.o.RecoveryThreads {
+	for range closers {
 		wg.Go(func() {
 			for l := range work {
 				if err := l.Close(); err != nil {

@@ -1,13 +1,11 @@
 package logstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
-	"sync"
 )
 
 // dirCheckpoints are a directory's checkpoint files.
@@ -15,9 +13,9 @@ type dirCheckpoints struct {
 	recoveryPoints, logStarts, highWatermarks, cleaned map[TopicPartition]int64
 }
 
-// loadDir loads all logs of a directory. An I/O error takes the directory offline; a log that is corrupt
-// is offline alone. The error is one that must end the start.
-func (s *Store) loadDir(ctx context.Context, d *logDir) error {
+// listDir finds the logs of a directory and what the checkpoints say of each. An I/O error takes the directory
+// offline. The error is one that must end the start.
+func (s *Store) listDir(d *logDir) error {
 	clean, epoch, err := readCleanShutdown(s.o.FS, d.path)
 	if err == nil {
 		err = removeCleanShutdown(s.o.FS, d.path)
@@ -40,7 +38,6 @@ func (s *Store) loadDir(ctx context.Context, d *logDir) error {
 		d.fail(err)
 		return nil
 	}
-	var found []TopicPartition
 	for _, e := range entries {
 		if !e.IsDir() || e.Name() == metadataLogDir {
 			continue
@@ -53,15 +50,25 @@ func (s *Store) loadDir(ctx context.Context, d *logDir) error {
 		case suffix == deleteDirSuffix:
 			s.bg.after(0, path, func() error { return s.o.FS.RemoveAll(path) })
 		case suffix == "":
-			found = append(found, tp)
+			if other := s.unloaded[tp]; other != nil {
+				return fmt.Errorf("%s is in two log directories: %s and %s", tp, other.disk.path, d.path)
+			}
+			s.unloaded[tp] = &unloadedLog{disk: d, checkpointed: points.of(tp, clean)}
 		}
 	}
-	d.incomplete = true
-	if err := s.loadLogs(ctx, d, found, points); err != nil {
-		return err
-	}
-	d.incomplete = false
 	return nil
+}
+
+// of is what the checkpoints say of one log.
+func (c *dirCheckpoints) of(tp TopicPartition, clean bool) checkpointed {
+	cleanedTo, compacted := c.cleaned[tp]
+	if !compacted {
+		cleanedTo = -1
+	}
+	return checkpointed{
+		recoveryPoint: c.recoveryPoints[tp], logStart: c.logStarts[tp], highWatermark: c.highWatermarks[tp],
+		clean: clean, compacted: compacted, cleanedTo: cleanedTo,
+	}
 }
 
 // readCheckpoints reads the files; a malformed one is as good as none.
@@ -84,82 +91,6 @@ func (s *Store) readCheckpoints(d *logDir) (dirCheckpoints, error) {
 		d.onDisk[name] = offsets
 	}
 	return c, nil
-}
-
-// loadLogs loads with RecoveryThreads at once.
-func (s *Store) loadLogs(ctx context.Context, d *logDir, found []TopicPartition, points dirCheckpoints) error {
-	work := make(chan TopicPartition)
-	var wg sync.WaitGroup
-	var once sync.Once
-	var fatal error
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for range min(s.o.RecoveryThreads, len(found)) {
-		wg.Go(func() {
-			for tp := range work {
-				cleanedTo, compacted := points.cleaned[tp]
-				if !compacted {
-					cleanedTo = -1
-				}
-				err := s.loadLog(d, tp, checkpointed{
-					recoveryPoint: points.recoveryPoints[tp], logStart: points.logStarts[tp],
-					highWatermark: points.highWatermarks[tp], clean: d.hadCleanStop,
-					compacted: compacted, cleanedTo: cleanedTo,
-				})
-				if err != nil {
-					once.Do(func() { fatal = err; cancel() })
-				}
-			}
-		})
-	}
-	for _, tp := range found {
-		select {
-		case work <- tp:
-			continue
-		case <-ctx.Done():
-		}
-		break
-	}
-	close(work)
-	wg.Wait()
-	if fatal != nil {
-		return fatal
-	}
-	return ctx.Err()
-}
-
-func (s *Store) loadLog(d *logDir, tp TopicPartition, c checkpointed) error {
-	if d.usable() != nil {
-		return nil
-	}
-	l := s.newLog(tp, filepath.Join(d.path, tp.dirName()), d, s.o.DefaultConfig)
-	l.cleanedTo.Store(c.cleanedTo)
-	err := l.loadTopicID()
-	if err == nil {
-		err = l.load(c)
-	}
-	var corrupt *CorruptError
-	switch {
-	case errors.As(err, &corrupt):
-		l.offline.Store(&offlineError{corrupt})
-		l.closeFiles()
-		l.epochs = &epochCache{}
-		l.epochs.value.Store(&epochEntries{})
-		l.recoveryPoint.Store(c.recoveryPoint)
-		l.logStart.Store(c.logStart)
-		l.highWatermark.Store(c.highWatermark)
-		l.logger.Error("the log is corrupt and stays offline; nothing was changed", "file", corrupt.File, "position", corrupt.Position, "err", corrupt)
-	case err != nil:
-		d.fail(fmt.Errorf("loading %s: %w", tp, err))
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if other := s.logs[tp]; other != nil {
-		return fmt.Errorf("%s is in two log directories: %s and %s", tp, other.Dir(), d.path)
-	}
-	s.logs[tp] = l
-	return nil
 }
 
 // loadTopicID reads partition.metadata; one that is missing or torn leaves the topic id zero.
@@ -188,6 +119,9 @@ func (s *Store) newLog(tp TopicPartition, path string, d *logDir, c Config) *Log
 func (s *Store) Create(tp TopicPartition, topicID UUID, c Config) (*Log, error) {
 	s.createMu.Lock()
 	defer s.createMu.Unlock()
+	if err := s.failedToLoad(tp); err != nil {
+		return nil, err
+	}
 	if s.Log(tp) != nil {
 		return nil, fmt.Errorf("creating %s: %w", tp, fs.ErrExist)
 	}
@@ -223,9 +157,14 @@ func (s *Store) emptiest() (*logDir, error) {
 		return s.dirs[0], s.dirs[0].usable()
 	}
 	count := map[*logDir]int{}
-	for _, l := range s.Logs() {
+	s.mu.RLock()
+	for _, l := range s.logs {
 		count[l.disk]++
 	}
+	for _, u := range s.unloaded {
+		count[u.disk]++
+	}
+	s.mu.RUnlock()
 	var best *logDir
 	var err error
 	for _, d := range s.dirs[:len(s.o.Dirs)] {
@@ -260,6 +199,7 @@ func (s *Store) MarkStray(tp TopicPartition) error {
 
 // retire takes a log out and renames its directory; nil when there is no such log.
 func (s *Store) retire(tp TopicPartition, suffix string) (*Log, error) {
+	s.Log(tp) // loads it
 	s.mu.Lock()
 	l := s.logs[tp]
 	delete(s.logs, tp) // appends and checkpoints that have it see a closed log

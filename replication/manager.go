@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -30,6 +31,10 @@ type Manager struct {
 	topics map[string]*topic
 
 	started bool // only Apply touches it
+
+	closing context.Context // ends OpenAll
+	end     context.CancelFunc
+	opening sync.WaitGroup
 }
 
 // topic is a topic of which this broker has replicas.
@@ -45,10 +50,13 @@ const applyWorkers = 8
 
 // NewManager makes a manager without partitions; Apply brings them.
 func NewManager(o Options) *Manager {
-	return &Manager{o: o, topics: map[string]*topic{}}
+	m := &Manager{o: o, topics: map[string]*topic{}}
+	m.closing, m.end = context.WithCancel(context.Background())
+	return m
 }
 
-// Partition finds a hosted partition; nil when this broker does not host it.
+// Partition finds a hosted partition, and loads its log if a start left that for later; nil when this broker
+// does not host it.
 func (m *Manager) Partition(name string, partition int32) *Partition {
 	m.mu.RLock()
 	t := m.topics[name]
@@ -60,17 +68,25 @@ func (m *Manager) Partition(name string, partition int32) *Partition {
 	if partition < 0 || int(partition) >= len(partitions) {
 		return nil
 	}
-	return partitions[partition]
+	p := partitions[partition]
+	if p != nil {
+		m.open(p)
+	}
+	return p
 }
 
 // Close stops background work; it does not close the store.
-func (m *Manager) Close() {}
+func (m *Manager) Close() {
+	m.end()
+	m.opening.Wait()
+}
 
 // Apply is the metadata.Subscriber: it creates, leads, reconfigures and deletes partitions, and returns
 // when they can be produced to and fetched from. The first call also marks logs stray that the image
-// does not know. Its work grows with the delta, except that a changed broker config reaches every topic.
+// does not know, and leaves logs that are on disk to their first use, or to OpenAll. Its work grows with the delta, except that a changed broker config reaches every topic.
 func (m *Manager) Apply(image *metadata.Image, delta *metadata.Delta) {
-	if !m.started {
+	first := !m.started
+	if first {
 		m.started = true
 		m.markStray(image)
 	}
@@ -78,23 +94,26 @@ func (m *Manager) Apply(image *metadata.Image, delta *metadata.Delta) {
 		m.drop(t)
 	}
 	values := m.o.Config()
-	m.applyTopics(image, delta, values)
-	m.applyConfigs(image, delta, values)
+	m.applyTopics(image, delta, values, first)
+	if !first { // else the topics have them already
+		m.applyConfigs(image, delta, values)
+	}
 }
 
 // markStray puts logs aside that belong to no replica of ours: a topic that was deleted while we were
-// away, or made again with another id.
+// away. A log of another topic id shows when it is opened.
 func (m *Manager) markStray(image *metadata.Image) {
-	for _, log := range m.o.Store.Logs() {
-		tp := log.TopicPartition()
-		t := image.TopicByName(tp.Topic)
-		if t != nil && t.ID == metadata.UUID(log.TopicID()) && m.hosts(t, tp.Partition) {
-			continue
+	for _, tp := range m.o.Store.Partitions() {
+		if t := image.TopicByName(tp.Topic); t == nil || !m.hosts(t, tp.Partition) {
+			m.stray(tp)
 		}
-		m.o.Logger.Warn("log belongs to no replica of this broker: marked stray", "topic", tp.Topic, "partition", tp.Partition)
-		if err := m.o.Store.MarkStray(tp); err != nil {
-			m.o.Logger.Error("cannot mark a log stray", "topic", tp.Topic, "partition", tp.Partition, "error", err)
-		}
+	}
+}
+
+func (m *Manager) stray(tp logstore.TopicPartition) {
+	m.o.Logger.Warn("log belongs to no replica of this broker: marked stray", "topic", tp.Topic, "partition", tp.Partition)
+	if err := m.o.Store.MarkStray(tp); err != nil {
+		m.o.Logger.Error("cannot mark a log stray", "topic", tp.Topic, "partition", tp.Partition, "error", err)
 	}
 }
 
@@ -126,6 +145,7 @@ func (m *Manager) retireAll(t *topic) {
 
 // remove ends a partition and deletes its log: the name can be used again at once.
 func (m *Manager) remove(p *Partition) {
+	m.open(p)
 	p.retire(ErrUnknownPartition)
 	if p.log == nil {
 		return
@@ -137,14 +157,15 @@ func (m *Manager) remove(p *Partition) {
 
 // placement is one replica of ours whose metadata changed.
 type placement struct {
-	partition *Partition // nil: to be opened
+	partition *Partition // nil: a new one
+	atStart   bool       // it is in the image that the broker starts with
 	tp        logstore.TopicPartition
 	state     *metadata.Partition
 	topic     *topic
 	slot      **Partition
 }
 
-func (m *Manager) applyTopics(image *metadata.Image, delta *metadata.Delta, values *config.Values) {
+func (m *Manager) applyTopics(image *metadata.Image, delta *metadata.Delta, values *config.Values, first bool) {
 	var work []placement
 	changed := make(map[string]*topic, len(delta.Topics))
 	lists := make(map[*topic][]*Partition, len(delta.Topics))
@@ -160,6 +181,9 @@ func (m *Manager) applyTopics(image *metadata.Image, delta *metadata.Delta, valu
 		for i := range t.Partitions {
 			work = m.place(work, hosted, t, int32(i), &list[i])
 		}
+	}
+	for i := range work {
+		work[i].atStart = first
 	}
 	m.run(work, term{
 		nodeID: m.o.NodeID, lagMax: config.Get(values, config.ReplicaLagTimeMaxMs),
@@ -207,7 +231,7 @@ func (m *Manager) place(work []placement, hosted *topic, t *metadata.Topic, id i
 		}
 		return work
 	}
-	if present != nil {
+	if present != nil && present.unopened.Load() == nil {
 		if r := present.role.Load(); r.partitionEpoch == state.PartitionEpoch && r.leaderEpoch == state.LeaderEpoch {
 			return work
 		}
@@ -230,46 +254,6 @@ func (m *Manager) run(work []placement, c term) {
 		})
 	}
 	workers.Wait()
-}
-
-func (m *Manager) takePlace(w *placement, c term) {
-	if w.partition == nil {
-		w.partition = m.open(w)
-	}
-	*w.slot = w.partition
-	if err := w.partition.change(w.state, c); err != nil {
-		m.o.Logger.Error("cannot take a partition's new role", "topic", w.tp.Topic, "partition", w.tp.Partition,
-			"epoch", w.state.LeaderEpoch, "error", err)
-		w.partition.retire(err)
-	}
-}
-
-// open finds or creates the log. Without one the partition answers with what went wrong.
-func (m *Manager) open(w *placement) *Partition {
-	p := &Partition{tp: w.tp, topicID: w.topic.id, settings: &w.topic.settings, clock: m.o.Clock}
-	c := w.topic.settings.Load().log
-	log := m.o.Store.Log(w.tp)
-	if log != nil && metadata.UUID(log.TopicID()) != w.topic.id {
-		// The topic was made again while we did not look: the old records are not its.
-		if err := m.o.Store.Delete(w.tp); err != nil {
-			m.o.Logger.Error("cannot delete the log of an older topic", "topic", w.tp.Topic, "partition", w.tp.Partition, "error", err)
-		}
-		log = nil
-	}
-	if log != nil {
-		log.SetConfig(c)
-		p.log = log
-		p.highWatermark.Store(log.HighWatermark())
-		return p
-	}
-	log, err := m.o.Store.Create(w.tp, w.topic.id, c)
-	if err != nil {
-		m.o.Logger.Error("cannot create a log", "topic", w.tp.Topic, "partition", w.tp.Partition, "error", err)
-		p.retire(err)
-		return p
-	}
-	p.log = log
-	return p
 }
 
 // applyConfigs gives changed configs to the topics that they concern.
@@ -296,6 +280,7 @@ func (m *Manager) applyConfigs(image *metadata.Image, delta *metadata.Delta, val
 		t.settings.Store(s)
 		for _, p := range *t.partitions.Load() {
 			if p != nil {
+				m.open(p)
 				p.reconfigure(s)
 			}
 		}

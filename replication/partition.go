@@ -25,8 +25,10 @@ type Partition struct {
 	// highWatermark never falls within a term. It is stored under publishMu, and the log is told before
 	// anybody else can store a higher one.
 	highWatermark atomic.Int64
-	publishMu     sync.Mutex // below mu; Log.appendMu may be taken under it
-	watchers      watchers
+	// unopened is nil once the log is there, as it is for whoever got the partition from the manager.
+	unopened  atomic.Pointer[unopened]
+	publishMu sync.Mutex // below mu; Log.appendMu may be taken under it
+	watchers  watchers
 
 	mu  sync.RWMutex
 	isr *isr // nil while not the leader

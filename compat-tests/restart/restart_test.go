@@ -132,7 +132,9 @@ func fill(t *testing.T, b *brokerproc.Broker) {
 
 func create(t *testing.T, cl *kgo.Client, topic string, partitions int) {
 	began := time.Now()
-	_, err := kadm.NewClient(cl).CreateTopic(t.Context(), int32(partitions), 1, nil, topic)
+	admin := kadm.NewClient(cl)
+	admin.SetTimeoutMillis(60_000)
+	_, err := admin.CreateTopic(t.Context(), int32(partitions), 1, nil, topic)
 	require.NoError(t, err)
 	t.Logf("topic of %d partitions created in %v", partitions, time.Since(began).Round(time.Millisecond))
 }
