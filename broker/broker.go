@@ -154,7 +154,9 @@ func (b *Broker) listen() error {
 	limit := func(k config.Key[int32]) func() int {
 		return func() int { return int(config.Get(b.values.Load(), k)) }
 	}
-	g := newGate(limit(config.MaxConnections), limit(config.MaxConnectionsPerIP))
+	_, most := descriptorShares()
+	maxConnections := limit(config.MaxConnections)
+	g := newGate(func() int { return min(most, maxConnections()) }, limit(config.MaxConnectionsPerIP))
 	for _, l := range configured {
 		if l.Protocol != config.Plaintext {
 			return fmt.Errorf("listener %s: security protocol %s is not served yet", l.Name, l.Protocol)
@@ -180,6 +182,7 @@ func (b *Broker) listen() error {
 
 func (b *Broker) openStore(ctx context.Context) (err error) {
 	v := b.o.Config
+	files, _ := descriptorShares()
 	b.store, err = logstore.Open(ctx, logstore.Options{
 		FS: b.o.FS, Clock: b.o.Clock, Logger: b.o.Logger,
 		Dirs: config.Get(v, config.LogDirs), MetadataDir: config.Get(v, config.MetadataLogDir),
@@ -191,6 +194,7 @@ func (b *Broker) openStore(ctx context.Context) (err error) {
 		CheckpointInterval:     config.Get(v, config.ReplicaHighWatermarkCheckpointIntervalMs),
 		Cleaner:                cleanerConfig(v),
 		OnDirFailure:           b.dirFailed,
+		OpenFiles:              files,
 		Lazy:                   true,
 		Admit: func(dir string) error {
 			b.inspected, err = controller.Inspect(b.controllerOptions(dir))

@@ -90,6 +90,9 @@ func (c *cachedFile) acquire(create bool) (vfs.File, error) {
 		flag |= os.O_CREATE
 	}
 	f, err := c.cache.fs.OpenFile(c.path(), flag, 0o644)
+	if noDescriptors(err) && c.cache.closeIdle() {
+		f, err = c.cache.fs.OpenFile(c.path(), flag, 0o644)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +188,39 @@ func (c *fileCache) add(n *cachedFile, f vfs.File) []vfs.File {
 		at = before
 	}
 	return old
+}
+
+// crowded says that readers hold as many files as may be open, and more should hold none.
+func (c *fileCache) crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open > c.limit
+}
+
+// noDescriptors says that an open failed for the want of a descriptor.
+func noDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// closeIdle closes a few files that nobody holds; false when there are none.
+func (c *fileCache) closeIdle() bool {
+	const few = 16
+	var old []vfs.File
+	c.mu.Lock()
+	if c.lru != nil {
+		for at := c.lru.prev; len(old) < few && at != c.lru; {
+			before := at.prev
+			if at.refs == 0 {
+				old = append(old, c.drop(at))
+			}
+			at = before
+		}
+	}
+	c.mu.Unlock()
+	for _, f := range old {
+		_ = f.Close()
+	}
+	return len(old) > 0
 }
 
 func (c *fileCache) drop(n *cachedFile) vfs.File {

@@ -11,12 +11,14 @@ import (
 )
 
 // Slice is records of one segment: a file range. It implements protocol.RecordSource. The file stays
-// open until Release, even when its segment is deleted meanwhile.
+// open until Release, even when its segment is deleted meanwhile. When readers hold as many files as may be
+// open (a fetch of thousands of partitions), it is a copy in memory and holds none.
 type Slice struct {
 	file     *cachedFile
-	f        vfs.File
+	f        vfs.File // nil: the bytes are in data
 	position int64
 	size     int
+	data     []byte
 }
 
 var _ protocol.RecordSource = (*Slice)(nil)
@@ -26,6 +28,9 @@ func (s *Slice) Size() int { return s.size }
 
 // AppendTo copies the bytes.
 func (s *Slice) AppendTo(dst []byte) ([]byte, error) {
+	if s.f == nil {
+		return append(dst, s.data...), nil
+	}
 	n := len(dst)
 	dst = slices.Grow(dst, s.size)[:n+s.size]
 	if err := readFull(s.f, dst[n:], s.position); err != nil {
@@ -36,14 +41,19 @@ func (s *Slice) AppendTo(dst []byte) ([]byte, error) {
 
 // FileRange is the descriptor and the position of the first byte, for sendfile.
 func (s *Slice) FileRange() (fd uintptr, position int64, ok bool) {
+	if s.f == nil {
+		return 0, 0, false
+	}
 	fd, ok = s.f.Fd()
 	return fd, s.position, ok
 }
 
 // Release lets the file close. It is called exactly once.
 func (s *Slice) Release() {
-	s.file.release()
-	s.file, s.f = nil, nil
+	if s.f != nil {
+		s.file.release()
+	}
+	*s = Slice{}
 }
 
 // ReadResult is what a read found; Records is nil when nothing is there yet.
@@ -110,7 +120,7 @@ func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, f
 		return r, false, l.readFailed(err)
 	}
 	defer func() {
-		if r.Records == nil {
+		if r.Records == nil || r.Records.f == nil {
 			s.log.release()
 		}
 	}()
@@ -135,7 +145,14 @@ func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, f
 		n = first.size
 	}
 	r.FirstOffset = first.baseOffset
-	r.Records = &Slice{file: &s.log, f: f, position: first.position, size: int(n)}
+	records := &Slice{file: &s.log, f: f, position: first.position, size: int(n)}
+	if l.files.crowded() {
+		if records.data, err = records.AppendTo(nil); err != nil {
+			return r, false, l.shrunk(s, size, err)
+		}
+		records.f = nil
+	}
+	r.Records = records
 	return r, true, nil
 }
 
@@ -151,13 +168,16 @@ func (l *Log) shrunk(s *segment, size int64, err error) error {
 }
 
 // readFailed sorts an error of reading: bytes that are no batch are the reader's, an I/O error takes
-// the directory offline.
+// the directory offline. To have no descriptor left says nothing of the disk.
 func (l *Log) readFailed(err error) error {
 	switch {
 	case errors.Is(err, errRemoved):
 		return err
 	case errors.Is(err, errShort), errors.Is(err, errFrame):
 		return fmt.Errorf("%w: %s: %w", protocol.ErrCorrupt, l.tp, err)
+	case noDescriptors(err):
+		l.logger.Error("no file descriptor is left to read with: raise the limit (ulimit -n)", "err", err)
+		return fmt.Errorf("%w: reading %s: %w", ErrStorage, l.tp, err)
 	}
 	return l.ioFailed("reading", err)
 }

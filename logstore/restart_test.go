@@ -57,3 +57,77 @@ func TestStoreKeepsRecordsOverRestart(t *testing.T) {
 		require.NoError(t, s.Close(8))
 	}
 }
+
+func TestLazyStoreLoadsOnUseAndKeepsTheRestAsItWas(t *testing.T) {
+	fs := vfs.NewMem()
+	open := func(lazy bool) *Store {
+		s, err := Open(context.Background(), Options{FS: fs, Dirs: []string{"/d"}, NodeID: 1, Lazy: lazy})
+		require.NoError(t, err)
+		return s
+	}
+	s := open(false)
+	for p := range int32(3) {
+		l, err := s.Create(TopicPartition{"t", p}, UUID{1}, Config{})
+		require.NoError(t, err)
+		_, err = l.Append(testBatch(t, 5, 1000, "value"), 0, OriginClient, -1)
+		require.NoError(t, err)
+		l.SetHighWatermark(5)
+	}
+	require.NoError(t, s.Close(1))
+
+	s = open(true)
+	require.Empty(t, s.Logs())
+	require.Len(t, s.Partitions(), 3)
+	require.True(t, s.Unloaded(TopicPartition{"t", 1}))
+	l := s.Log(TopicPartition{"t", 1})
+	require.EqualValues(t, 5, l.LogEndOffset())
+	require.Same(t, l, s.Log(TopicPartition{"t", 1}))
+	require.Len(t, s.Logs(), 1)
+	require.Len(t, s.Partitions(), 3)
+	require.NoError(t, s.Close(2)) // with two logs that nobody loaded
+
+	s = open(true)
+	require.EqualValues(t, 2, s.PreviousBrokerEpoch(), "what was not loaded is as clean as it was")
+	_, err := s.Create(TopicPartition{"t", 0}, UUID{1}, Config{})
+	require.Error(t, err, "an unloaded log is not made again")
+	require.NoError(t, s.checkpointAll(highWatermarkFile, recoveryPointFile))
+	fs = fs.CrashClone(vfs.CrashOptions{Unsynced: vfs.KeepAll})
+
+	s = open(true)
+	require.EqualValues(t, -1, s.PreviousBrokerEpoch())
+	require.NotNil(t, s.Log(TopicPartition{"t", 2}))
+	require.NoError(t, s.Close(3))
+	s = open(false)
+	require.EqualValues(t, -1, s.PreviousBrokerEpoch(), "logs that a kill left were not recovered: no clean stop")
+	for p := range int32(3) {
+		l := s.Log(TopicPartition{"t", p})
+		require.EqualValues(t, 5, l.LogEndOffset())
+		require.EqualValues(t, 5, l.HighWatermark(), "the checkpoint kept the rows of unloaded logs")
+	}
+	require.NoError(t, s.Close(4))
+}
+
+func TestReadersThatHoldEveryDescriptorGetCopies(t *testing.T) {
+	s, err := Open(context.Background(), Options{FS: vfs.NewMem(), Dirs: []string{"/d"}, NodeID: 1, OpenFiles: 2})
+	require.NoError(t, err)
+	var held []*Slice
+	for p := range int32(5) {
+		l, err := s.Create(TopicPartition{"t", p}, UUID{1}, Config{})
+		require.NoError(t, err)
+		_, err = l.Append(testBatch(t, 1, 1000, "value"), 0, OriginClient, -1)
+		require.NoError(t, err)
+		r, err := l.Read(0, 1, 1<<20, true)
+		require.NoError(t, err)
+		held = append(held, r.Records)
+		require.LessOrEqual(t, s.files.open, 2)
+	}
+	for i, r := range held {
+		require.Equal(t, i >= 2, r.f == nil)
+		b, err := r.AppendTo(nil)
+		require.NoError(t, err)
+		require.Len(t, b, r.Size())
+		require.True(t, checksumOK(b))
+		r.Release()
+	}
+	require.NoError(t, s.Close(1))
+}

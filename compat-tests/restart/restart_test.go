@@ -73,6 +73,11 @@ func TestServesMorePartitionsThanDescriptors(t *testing.T) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
 	require.NoError(t, err)
 	defer cl.Close()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(b.Log())
+		}
+	})
 	create(t, cl, "many", 1000)
 	produce(t, b, map[string]int{"many": 1000}, 20_000)
 	logUse(t, b, "1,000 partitions, 256 descriptors")
