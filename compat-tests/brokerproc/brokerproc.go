@@ -281,3 +281,6 @@ func tail(s string, n int) string {
 	}
 	return s
 }
+
+// PID is the process id of a running broker.
+func (b *Broker) PID() int { return b.cmd.Process.Pid }
