@@ -13,14 +13,14 @@ const maxReadBatchBytes = 64 << 20
 // recordOverhead is at least what a record takes besides its value: lengths, deltas, attributes.
 const recordOverhead = 24
 
-// encodeRecords makes a data batch: values as package metadata encodes them, null keys. Base offset and
+// encodeRecords makes a data batch: values as package metadata encodes them at a metadata.version, null keys. Base offset and
 // leader epoch are the log's to set.
-func encodeRecords(records []metadata.Record, timestamp int64) ([]byte, error) {
+func encodeRecords(records []metadata.Record, level int16, timestamp int64) ([]byte, error) {
 	var b protocol.Builder
 	b.Reset(protocol.NoProducer())
 	var value []byte
 	for _, r := range records {
-		value = metadata.AppendRecord(value[:0], r, metadata.WriteVersion(r.Key()))
+		value = metadata.AppendRecord(value[:0], r, metadata.VersionFor(r, level))
 		b.Append(timestamp, nil, value, nil)
 	}
 	return b.AppendTo(nil)

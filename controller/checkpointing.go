@@ -50,6 +50,7 @@ func (c *Controller) takeSnapshot() {
 	s := &snapshot{
 		id:    snapshotID{EndOffset: end, Epoch: int32(term)},
 		index: index, lastTime: image.Timestamp, controls: c.controls,
+		level: image.MetadataVersion(),
 	}
 	c.writing, c.bytesSince = true, 0
 	fsys, dir, now := c.o.FS, c.quorum.dir, c.o.Clock.Now().UnixMilli()

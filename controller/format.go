@@ -35,7 +35,7 @@ func (f *Inspection) bootstrap(o Options, dir string) ([]metadata.Record, error)
 	if len(records) == 0 && f.empty {
 		now := o.Clock.Now().UnixMilli()
 		records = defaultFeatures()
-		s := &snapshot{lastTime: now, records: records}
+		s := &snapshot{lastTime: now, records: records, level: f.image.MetadataVersion()}
 		content, err := s.encode(now)
 		if err != nil {
 			return nil, err

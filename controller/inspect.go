@@ -75,6 +75,13 @@ func inspect(o Options, dir string) (*Inspection, error) {
 		f.state.voters = []int32{o.NodeID}
 	}
 	f.empty = len(ids) == 0 && end == 0
+	if end == 0 {
+		records, err := f.formatted(o)
+		if err != nil {
+			return nil, err
+		}
+		f.noteFeatures(records)
+	}
 	f.image.KRaftVersion = int16(f.kraftVersion())
 	return f, f.admissible(o.NodeID)
 }
@@ -145,6 +152,10 @@ func (f *Inspection) admissible(nodeID int32) error {
 		if err := metadata.CheckFeature(name, f.features[name]); err != nil {
 			return err
 		}
+	}
+	if level, ok := f.features[metadata.MetadataVersion]; ok && level < metadata.MinWriteLevel {
+		return fmt.Errorf("metadata.version is %d: records are written from %d on; raise it with Kafka's kafka-features.sh first",
+			level, metadata.MinWriteLevel)
 	}
 	if err := metadata.CheckFeature(metadata.KRaftVersion, f.image.KRaftVersion); err != nil {
 		return err

@@ -98,7 +98,7 @@ func TestBootstrapCheckpointOfKafkaBefore44IsRead(t *testing.T) {
 		&metadata.FeatureLevelRecord{Name: "metadata.version", FeatureLevel: 30},
 		&metadata.UserScramCredentialRecord{Name: "alice", Mechanism: 1, Salt: []byte{1}, StoredKey: []byte{2}, ServerKey: []byte{3}, Iterations: 4096},
 	}
-	data, err := encodeRecords(records, 0)
+	data, err := encodeRecords(records, 30, 0)
 	require.NoError(t, err)
 	put(t, fsys, "/data/bootstrap.checkpoint", data)
 	c := open(t, testOptions(t, fsys))
@@ -209,7 +209,7 @@ func TestTransactionThatKafkaLeftOpenIsAborted(t *testing.T) {
 	require.NoError(t, err)
 	open1, err := encodeRecords([]metadata.Record{
 		&metadata.BeginTransactionRecord{}, &metadata.TopicRecord{Name: "half", TopicID: metadata.UUID{1}},
-	}, 0)
+	}, 33, 0)
 	require.NoError(t, err)
 	put(t, fsys, path, append(log, stamped(open1, 81, 3)...))
 	c := open(t, testOptions(t, fsys))
@@ -229,6 +229,7 @@ func TestFeatureLevelOfANewerServerStopsTheStart(t *testing.T) {
 	for message, r := range map[string]*metadata.FeatureLevelRecord{
 		"feature metadata.version has level 34, and this server knows 7 to 33": {Name: "metadata.version", FeatureLevel: 34},
 		"feature metadata.version has level 6, and this server knows 7 to 33":  {Name: "metadata.version", FeatureLevel: 6},
+		"metadata.version is 16: records are written from 17 on":               {Name: "metadata.version", FeatureLevel: 16},
 		"feature share.version has level 3, and this server knows 0 to 2":      {Name: "share.version", FeatureLevel: 3},
 		"feature mirror.version has level 1, and this server does not know it": {Name: "mirror.version", FeatureLevel: 1},
 	} {

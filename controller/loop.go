@@ -183,7 +183,7 @@ func (c *Controller) flush() error {
 	c.group = group{}
 	index := c.quorum.lastIndex()
 	if len(g.records) > 0 {
-		batch, err := encodeRecords(g.records, g.now)
+		batch, err := encodeRecords(g.records, c.spec.Image().MetadataVersion(), g.now)
 		if err == nil {
 			err = c.quorum.propose(batch)
 		}

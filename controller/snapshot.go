@@ -67,6 +67,7 @@ type snapshot struct {
 	lastTime int64                    // timestamp of that entry, ms
 	controls []metadata.ControlRecord // KRaftVersion and KRaftVoters, in the order of the file
 	records  []metadata.Record
+	level    int16 // metadata.version, to write at
 }
 
 // readSnapshot reads and checks a whole snapshot file.
@@ -137,7 +138,7 @@ func (s *snapshot) encode(now int64) ([]byte, error) {
 	add(controlBatch(now, head...))
 	for rest := s.records; len(rest) > 0; {
 		n := min(len(rest), recordsPerSnapshotBatch)
-		batch, err := encodeRecords(rest[:n], now)
+		batch, err := encodeRecords(rest[:n], s.level, now)
 		if err != nil {
 			return nil, fmt.Errorf("encoding a snapshot: %w", err)
 		}

@@ -5,6 +5,11 @@ import "fmt"
 // KRaftVersion is the feature whose level stands in a control record of the metadata log, not in the image.
 const KRaftVersion = "kraft.version"
 
+// MetadataVersion is the feature whose level says in which versions records are written.
+const MetadataVersion = "metadata.version"
+
+const latestMetadataVersion = 33 // 4.4-IV2
+
 // SupportedFeatures are the feature levels that this server can run with, as brokers register them and as
 // ApiVersions shows them: those of Kafka 4.4, by name.
 func SupportedFeatures() []FeatureRange {
@@ -12,7 +17,7 @@ func SupportedFeatures() []FeatureRange {
 		{Name: "eligible.leader.replicas.version", Max: 1},
 		{Name: "group.version", Max: 1},
 		{Name: KRaftVersion, Max: 1},
-		{Name: "metadata.version", Min: 7, Max: 33},
+		{Name: MetadataVersion, Min: 7, Max: latestMetadataVersion},
 		{Name: "share.version", Max: 2},
 		{Name: "streams.version", Max: 1},
 		{Name: "transaction.version", Max: 2},

@@ -91,3 +91,11 @@ func (i *Image) Configs(r Resource) map[string]string {
 
 // Features visits the finalized feature levels.
 func (i *Image) Features() map[string]int16 { return i.features }
+
+// MetadataVersion is the finalized level of metadata.version: that of this release before there is one.
+func (i *Image) MetadataVersion() int16 {
+	if level, ok := i.features[MetadataVersion]; ok {
+		return level
+	}
+	return latestMetadataVersion
+}

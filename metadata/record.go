@@ -79,8 +79,8 @@ func DecodeRecord(b []byte) (rec Record, version int16, err error) {
 	return rec, int16(v), nil
 }
 
-// WriteVersion is the version in which a record type is written at metadata.version 33 (4.4-IV2), the
-// only one that we write at: Kafka then uses the highest of each. It is -1 for an unknown key.
+// WriteVersion is the highest version of a record type, in which it is written at metadata.version 33
+// (4.4-IV2). It is -1 for an unknown key.
 func WriteVersion(key int16) int16 {
 	rec, maxVersion := newRecord(key)
 	if rec == nil {
@@ -89,19 +89,41 @@ func WriteVersion(key int16) int16 {
 	return maxVersion
 }
 
-// VersionFor is the version in which Kafka writes this record: WriteVersion, except that a broker's
-// registration change is written in the lowest version that can say it.
-func VersionFor(rec Record) int16 {
-	change, ok := rec.(*BrokerRegistrationChangeRecord)
-	switch {
-	case !ok:
-		return WriteVersion(rec.Key())
-	case change.CordonedLogDirs != nil:
-		return 3
-	case len(change.LogDirs) > 0:
-		return 2
-	case change.InControlledShutdown != 0:
-		return 1
+// Levels of metadata.version from which on record types have the versions that VersionFor names; dumped from
+// what Kafka 4.4.0 writes in clusters formatted as 3.7, 4.0, 4.2, 4.3 and 4.4.
+const (
+	levelDirectories = 17 // 3.7-IV2: partitions have directories
+	levelELR         = 23 // 4.0-IV1: and eligible leader replicas
+	levelCordoned    = 30 // 4.3-IV0: brokers have cordoned directories
+)
+
+// MinWriteLevel is the lowest metadata.version at which records can be written: below, partitions have no
+// directories.
+const MinWriteLevel = levelDirectories
+
+// VersionFor is the version in which Kafka writes this record at a metadata.version from MinWriteLevel on, so
+// that each Kafka that can serve the cluster reads it. A broker's registration change is written in the lowest
+// version that can say it.
+func VersionFor(rec Record, level int16) int16 {
+	switch r := rec.(type) {
+	case *PartitionRecord, *PartitionChangeRecord:
+		if level < levelELR {
+			return 1
+		}
+	case *RegisterBrokerRecord:
+		if level < levelCordoned {
+			return 3
+		}
+	case *BrokerRegistrationChangeRecord:
+		switch {
+		case r.CordonedLogDirs != nil && level >= levelCordoned:
+			return 3
+		case len(r.LogDirs) > 0:
+			return 2
+		case r.InControlledShutdown != 0:
+			return 1
+		}
+		return 0
 	}
-	return 0
+	return WriteVersion(rec.Key())
 }

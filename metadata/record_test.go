@@ -229,10 +229,13 @@ func TestBrokerRegistrationChangeIsWrittenInTheLowestVersionThatCanSayIt(t *test
 		&BrokerRegistrationChangeRecord{LogDirs: []UUID{{1}}},
 		&BrokerRegistrationChangeRecord{CordonedLogDirs: []UUID{}},
 	} {
-		require.EqualValues(t, want, VersionFor(rec))
+		require.EqualValues(t, want, VersionFor(rec, 33))
 	}
-	require.EqualValues(t, 2, VersionFor(&PartitionChangeRecord{}))
-	require.EqualValues(t, 4, VersionFor(&RegisterBrokerRecord{}))
+	for level, want := range map[int16][2]int16{17: {1, 3}, 22: {1, 3}, 23: {2, 3}, 29: {2, 3}, 30: {2, 4}, 33: {2, 4}} {
+		require.EqualValues(t, want[0], VersionFor(&PartitionChangeRecord{}, level))
+		require.EqualValues(t, want[0], VersionFor(&PartitionRecord{}, level))
+		require.EqualValues(t, want[1], VersionFor(&RegisterBrokerRecord{}, level))
+	}
 }
 
 // The same for control records: key and value, as Kafka's own classes read and wrote them.

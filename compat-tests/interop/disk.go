@@ -65,6 +65,9 @@ func appendOnly(path string) bool {
 	if strings.HasSuffix(dir, "-delete") || strings.HasPrefix(dir, "dropped") || strings.HasPrefix(dir, "compacted") {
 		return false
 	}
+	if dir == "__cluster_metadata-0" { // a snapshot moves the start of the log, and its epochs with it
+		return strings.HasSuffix(path, ".log")
+	}
 	return strings.HasSuffix(path, ".log") || filepath.Base(path) == "leader-epoch-checkpoint"
 }
 

@@ -4,6 +4,7 @@
 package interop
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -41,11 +42,16 @@ const (
 
 const (
 	clusterID   = "AAAAAAAAQACEAAAAAAAAAA"
-	kafkaJars   = "broker-4.4.0"
 	toolJars    = "tools-4.3.1"
 	readyWithin = 90 * time.Second
 	endsWithin  = 40 * time.Second
 )
+
+// kafkaVersion is of the jars in KAFKA_CACHE/broker-<version>. The tests run with 4.4.0; others are for looking at by
+// hand what docs/interop.md says of them.
+var kafkaVersion = cmp.Or(os.Getenv("INTEROP_KAFKA_VERSION"), "4.4.0")
+
+var kafkaJars = "broker-" + kafkaVersion
 
 var nextPort atomic.Int32
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // history is one directory's life over many servers.
@@ -17,6 +18,15 @@ type history struct {
 	disk      map[string][]byte // and left
 	highestID int64             // producer ids below were given away
 	groupAt   int64
+	kept      []string // by Kafka, of what ours hands on
+	brokers   []string // dynamic configs of brokers
+	again     bool     // the topic that each server makes anew is there
+}
+
+// snapshots: one of the directories gets a metadata snapshot every few changes, by whoever serves it.
+var snapshots = map[form]string{
+	static:  "metadata.log.max.snapshot.interval.ms=3600000",
+	dynamic: "metadata.log.max.record.bytes.between.snapshots=2000",
 }
 
 // TestOneDirectoryServedByBothInTurn: ours, Kafka, ours, … three times each, on the same server.properties. Each
@@ -25,7 +35,8 @@ func TestOneDirectoryServedByBothInTurn(t *testing.T) {
 	for _, f := range []form{static, dynamic} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
-			h := &history{node: newNode(t, f, 2), highestID: -1, groupAt: -1}
+			h := &history{node: newNode(t, f, 2, snapshots[f],
+				"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS"), highestID: -1, groupAt: -1}
 			if f == dynamic {
 				h.format() // static: ours formats an empty directory, and Kafka finds it so
 			}
@@ -37,6 +48,9 @@ func TestOneDirectoryServedByBothInTurn(t *testing.T) {
 				}
 			}
 			h.life(ours, 3, false)
+			if f == dynamic {
+				h.requireMetadataSnapshot()
+			}
 			h.requireDumpsClean(h.ledger.count(), true)
 			h.dump(h.found("__consumer_offsets-*/*.log"), "--offsets-decoder")
 			h.dump(h.found("__transaction_state-*/*.log"), "--transaction-log-decoder")
@@ -59,7 +73,14 @@ func (h *history) life(s server, round int, killed bool) {
 	if s == kafka && h.groupAt >= 0 {
 		require.Equal(h.t, h.groupAt, h.committedOffset("g", "rolled"), "the offset of a group")
 	}
+	h.requireKept(s)
 	h.work(s, round)
+	if s == kafka {
+		h.keep(round)
+		h.kept = h.node.kept()
+	}
+	h.setConfig(kmsg.ConfigResourceTypeBroker, "", "log.retention.ms", fmt.Sprint(700_000_000+round))
+	h.brokers = h.configs(kmsg.ConfigResourceTypeBroker, "1")
 	h.seen = h.look()
 	h.ledger.requireIn(h.node, h.seen)
 	h.highestID = max(h.highestID, h.producerID(), highestProducerID(h.seen))
@@ -83,6 +104,27 @@ func (h *history) requireFreshProducerIDs() {
 	h.highestID = id
 }
 
+func (h *history) requireKept(s server) {
+	h.t.Helper()
+	if h.brokers != nil {
+		require.Equal(h.t, h.brokers, h.configs(kmsg.ConfigResourceTypeBroker, "1"), "dynamic broker configs")
+	}
+	if s == kafka && h.kept != nil {
+		require.Equal(h.t, h.kept, h.node.kept(), "what Kafka had in its metadata")
+	}
+}
+
+// remake deletes a topic and makes it anew: same name, other id, offsets from 0.
+func (h *history) remake() {
+	h.t.Helper()
+	if h.again {
+		h.delete("dropped-again")
+	}
+	h.create("dropped-again", 1)
+	h.produce(&ledger{}, "dropped-again", 1, 1000)
+	h.again = true
+}
+
 func (h *history) work(s server, round int) {
 	h.t.Helper()
 	if round == 0 && s == ours {
@@ -90,6 +132,7 @@ func (h *history) work(s server, round int) {
 		h.create("appendtime", 1, "message.timestamp.type", "LogAppendTime", "compression.type", "zstd")
 		h.create("txn", 2)
 	}
+	h.remake()
 	own := fmt.Sprintf("made.by_%c-%d", s[0], round)
 	h.create(own, 3, "max.message.bytes", "100000")
 	h.produce(&h.ledger, own, 3, 20_000)
