@@ -86,7 +86,7 @@ func (l *Log) discardCleaned(c *cleanedSegment) {
 	if suffix != logSuffix+cleanedSuffix {
 		return // it is on its way in: the next start finishes it
 	}
-	s.log.close(true)
+	s.log.close()
 	for _, suffix := range segmentSuffixes {
 		if err := l.fs.Remove(s.filePath(suffix + cleanedSuffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			l.logger.Warn("removing an unfinished cleaned segment", "err", err)
@@ -152,7 +152,7 @@ func (l *Log) swapIn(s *segment, group segmentList) {
 	l.list.Store(&next)
 	for _, g := range group {
 		g.indexMu.Lock()
-		g.log.close(true)
+		g.log.close()
 		g.indexMu.Unlock()
 	}
 }

@@ -134,10 +134,10 @@ func (c *cachedFile) release() {
 	}
 }
 
-// close closes the file when the last holder lets go. With removed set it never opens again.
-func (c *cachedFile) close(removed bool) {
+// close closes the file when the last holder lets go. It never opens again.
+func (c *cachedFile) close() {
 	c.cache.mu.Lock()
-	c.removed = c.removed || removed
+	c.removed = true
 	var old vfs.File
 	if c.refs == 0 && c.f != nil {
 		old = c.cache.drop(c)

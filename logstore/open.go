@@ -110,7 +110,7 @@ func (l *Log) finish() error {
 // closeFiles closes every file as soon as its last reader lets go.
 func (l *Log) closeFiles() {
 	for _, s := range l.segments() {
-		s.log.close(true)
+		s.log.close()
 	}
 }
 

@@ -405,7 +405,7 @@ func (s *segment) renameDeleted() error {
 
 // remove deletes the renamed files; readers that hold the .log keep it.
 func (s *segment) remove(fsys vfs.FS) error {
-	s.log.close(true)
+	s.log.close()
 	var all error
 	for _, suffix := range []string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix} {
 		if err := fsys.Remove(s.filePath(suffix) + deletedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {

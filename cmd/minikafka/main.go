@@ -5,7 +5,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -14,10 +16,21 @@ import (
 var version = "dev"
 
 func main() {
-	if err := root().Execute(); err != nil {
+	if err := command(filepath.Base(os.Args[0])).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// command is the one that the program's name asks for: Kafka's tools go by their own names.
+func command(name string) *cobra.Command {
+	if strings.TrimSuffix(name, ".sh") == "kafka-dump-log" {
+		cmd := dumpLogCommand()
+		cmd.Use = strings.Replace(cmd.Use, "dump-log", name, 1)
+		cmd.SilenceUsage, cmd.SilenceErrors = true, true
+		return cmd
+	}
+	return root()
 }
 
 func root() *cobra.Command {
@@ -34,7 +47,7 @@ Without arguments: one node for development on 127.0.0.1:9092, with its data in 
 		RunE:          func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), cmd.OutOrStdout(), true) },
 	}
 	s.register(cmd)
-	cmd.AddCommand(serverCommand(), versionCommand())
+	cmd.AddCommand(serverCommand(), dumpLogCommand(), versionCommand())
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	return cmd
 }
