@@ -185,7 +185,7 @@ func TestAdministrationOfTopics(t *testing.T) {
 	require.Eventually(t, func() bool {
 		meta, err := cl.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
 		return err == nil && len(meta.Topics[0].Partitions) == 3
-	}, 5*time.Second, 10*time.Millisecond)
+	}, 15*time.Second, 10*time.Millisecond) // kafka-go answers Metadata from what it keeps, for 6 s
 	deleted, err := cl.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topic}})
 	require.NoError(t, err)
 	require.NoError(t, deleted.Errors[topic])
