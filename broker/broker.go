@@ -44,15 +44,16 @@ type Broker struct {
 	nodeID int32
 	values atomic.Pointer[config.Values] // with dynamic broker configs applied
 
-	store      *logstore.Store
-	inspected  *controller.Inspection // what the metadata log held before anything was written
-	controller *controller.Controller
-	partitions *replication.Manager
-	groups     *groupcoord.Service
-	srv        *server
-	listeners  []*listener
-	endpoints  []metadata.Endpoint
-	epoch      int64 // of this life's registration
+	store       *logstore.Store
+	storeOpened chan struct{}          // closed when store is there, or will not be
+	inspected   *controller.Inspection // what the metadata log held before anything was written
+	controller  *controller.Controller
+	partitions  *replication.Manager
+	groups      *groupcoord.Service
+	srv         *server
+	listeners   []*listener
+	endpoints   []metadata.Endpoint
+	epoch       int64 // of this life's registration
 
 	fatalOnce sync.Once
 	stopOnce  sync.Once
@@ -65,7 +66,7 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{o: o, nodeID: config.Get(o.Config, config.NodeID), epoch: -1}
+	b := &Broker{o: o, nodeID: config.Get(o.Config, config.NodeID), epoch: -1, storeOpened: make(chan struct{})}
 	b.values.Store(o.Config)
 	return b, nil
 }
@@ -182,6 +183,7 @@ func (b *Broker) listen() error {
 
 func (b *Broker) openStore(ctx context.Context) (err error) {
 	v := b.o.Config
+	defer close(b.storeOpened)
 	files, _ := descriptorShares()
 	b.store, err = logstore.Open(ctx, logstore.Options{
 		FS: b.o.FS, Clock: b.o.Clock, Logger: b.o.Logger,
@@ -206,6 +208,10 @@ func (b *Broker) openStore(ctx context.Context) (err error) {
 
 // dirFailed: the partitions of other directories go on; without the metadata's, or any, nothing does.
 func (b *Broker) dirFailed(dir string, cause error) {
+	<-b.storeOpened // a directory may fail while the store is being opened
+	if b.store == nil {
+		return // the start ends with an error of its own
+	}
 	b.o.Logger.Error("log directory is offline", "dir", dir, "error", cause)
 	online := 0
 	for _, d := range b.store.Dirs() {

@@ -35,6 +35,10 @@ type Log struct {
 	generation    atomic.Int64 // counts truncations: a clean that spans one is void
 	lastFlush     atomic.Int64 // ms
 
+	// cuts is odd while a truncation is under way, and grows by two with each: what a reader that met one makes
+	// of the bytes says nothing of the disk.
+	cuts atomic.Int64
+
 	newFiles atomic.Bool // names in the directory that are not durable yet
 
 	epochs *epochCache

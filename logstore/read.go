@@ -113,6 +113,7 @@ func (l *Log) tryRead(w readWindow) (ReadResult, error) {
 func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, found bool, err error) {
 	// Size before log end: what is within this size was below the log end that is read after it, so
 	// an append that becomes visible meanwhile cannot slip past upTo (see Log.publish).
+	cuts := l.cuts.Load()
 	size := s.size.Load()
 	whole = whole || w.upTo >= l.leo.Load()
 	f, err := s.log.acquire(false)
@@ -126,7 +127,7 @@ func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, f
 	}()
 	first, found, err := s.locate(f, w.offset, size)
 	if err != nil || !found {
-		return r, false, l.shrunk(s, size, err)
+		return r, false, l.readRaced(cuts, err)
 	}
 	if first.baseOffset >= w.upTo {
 		return r, true, nil
@@ -134,7 +135,7 @@ func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, f
 	limit := size
 	if !whole {
 		if limit, err = s.positionAt(f, w.upTo, size); err != nil {
-			return r, false, l.shrunk(s, size, err)
+			return r, false, l.readRaced(cuts, err)
 		}
 	}
 	n := min(limit-first.position, w.maxBytes)
@@ -148,7 +149,7 @@ func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, f
 	records := &Slice{file: &s.log, f: f, position: first.position, size: int(n)}
 	if l.files.crowded() {
 		if records.data, err = records.AppendTo(nil); err != nil {
-			return r, false, l.shrunk(s, size, err)
+			return r, false, l.readRaced(cuts, err)
 		}
 		records.f = nil
 	}
@@ -156,12 +157,14 @@ func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, f
 	return r, true, nil
 }
 
-// shrunk turns a failed read of a segment that was truncated meanwhile into "try again".
-func (l *Log) shrunk(s *segment, size int64, err error) error {
-	switch {
-	case err == nil:
+// readRaced turns a read that failed because the log was truncated meanwhile into "try again"; cuts is what
+// Log.cuts was before the read.
+func (l *Log) readRaced(cuts int64, err error) error {
+	if err == nil {
 		return nil
-	case s.size.Load() < size:
+	}
+	raced := cuts%2 == 1 || l.cuts.Load() != cuts
+	if raced && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errShort) || errors.Is(err, errFrame)) {
 		return errRemoved
 	}
 	return l.readFailed(err)
@@ -235,6 +238,7 @@ func (l *Log) Batches(from, upTo int64, fn func(b protocol.Batch) error) error {
 	const chunk = 1 << 20
 	var buf []byte
 	for from < upTo {
+		cuts := l.cuts.Load()
 		r, err := l.Read(from, upTo, chunk, true)
 		if err != nil {
 			return err
@@ -244,8 +248,11 @@ func (l *Log) Batches(from, upTo int64, fn func(b protocol.Batch) error) error {
 		}
 		buf, err = r.Records.AppendTo(buf[:0])
 		r.Records.Release()
+		if err = l.readRaced(cuts, err); errors.Is(err, errRemoved) {
+			continue
+		}
 		if err != nil {
-			return l.readFailed(err)
+			return err
 		}
 		next := from
 		for at := int64(0); at < int64(len(buf)); {

@@ -162,8 +162,14 @@ func (s *Store) lockDir(path string) error {
 		return nil
 	}
 	lock, err := s.o.FS.Lock(filepath.Join(path, ".lock"))
-	if err != nil {
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
 		return fmt.Errorf("log directory %s is in use: %w", path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("log directory %s cannot be used: %w", path, err)
+	case err != nil:
+		d.fail(err)
+		return nil
 	}
 	d.lock = lock
 	return nil

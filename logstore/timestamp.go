@@ -33,6 +33,7 @@ func (l *Log) lookupTimestamp(ts, upTo int64) (TimestampedOffset, error) {
 	if err := l.usable(); err != nil {
 		return noOffset(), err
 	}
+	cuts := l.cuts.Load()
 	start := l.logStart.Load()
 	segments := l.segments()
 	for _, s := range segments[segments.floor(start):] {
@@ -41,14 +42,14 @@ func (l *Log) lookupTimestamp(ts, upTo int64) (TimestampedOffset, error) {
 		}
 		largest, err := s.largestTimestamp()
 		if err != nil {
-			return noOffset(), l.readFailed(err)
+			return noOffset(), l.readRaced(cuts, err)
 		}
 		if largest < ts {
 			continue
 		}
 		found, err := l.lookupInSegment(s, ts, start)
 		if err != nil {
-			return noOffset(), l.readFailed(err)
+			return noOffset(), l.readRaced(cuts, err)
 		}
 		switch {
 		case found.Offset < 0: // its largest timestamps lie below the log start
@@ -148,6 +149,7 @@ func (l *Log) MaxTimestamp() (TimestampedOffset, error) {
 }
 
 func (l *Log) lookupMaxTimestamp() (TimestampedOffset, error) {
+	cuts := l.cuts.Load()
 	if err := l.usable(); err != nil {
 		return noOffset(), err
 	}
@@ -158,7 +160,7 @@ func (l *Log) lookupMaxTimestamp() (TimestampedOffset, error) {
 	for _, s := range segments[segments.floor(start):] {
 		largest, err := s.largestTimestampFrom(start)
 		if err != nil {
-			return noOffset(), l.readFailed(err)
+			return noOffset(), l.readRaced(cuts, err)
 		}
 		if largest > most {
 			in, most = s, largest
@@ -169,7 +171,7 @@ func (l *Log) lookupMaxTimestamp() (TimestampedOffset, error) {
 	}
 	found, err := l.lookupInSegment(in, most, start)
 	if err != nil {
-		return noOffset(), l.readFailed(err)
+		return noOffset(), l.readRaced(cuts, err)
 	}
 	return found, nil
 }

@@ -16,6 +16,8 @@ func (l *Log) TruncateTo(offset int64) error {
 	}
 	l.logger.Info("truncating", "to", offset, "logEndOffset", l.leo.Load())
 	segments := l.segments()
+	l.cuts.Add(1)
+	defer l.cuts.Add(1)
 	if offset < segments[0].base {
 		return l.startAt(offset, offset)
 	}
@@ -72,6 +74,8 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
+	l.cuts.Add(1)
+	defer l.cuts.Add(1)
 	l.logger.Info("truncating fully", "startingAt", offset, "logEndOffset", l.leo.Load())
 	return l.startAt(offset, offset)
 }

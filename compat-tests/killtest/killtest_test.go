@@ -59,12 +59,28 @@ func (l *ledger) ack(w *written, offset int64) {
 	w.acked, w.offset = true, offset
 }
 
+// forget takes back the acknowledgements from an offset on, and counts them: those records are lost.
+func (l *ledger) forget(end int64) (lost int) {
+	for _, ws := range l.sent {
+		for _, w := range ws {
+			if w.acked && w.offset >= end {
+				w.acked = false
+				lost++
+			}
+		}
+	}
+	return lost
+}
+
 type run struct {
 	t        *testing.T
 	broker   *brokerproc.Broker
 	ledgers  [partitions]*ledger
 	writers  int32
 	rng      *rand.Rand
+	fail     func() error // ends the broker, in the middle of its work
+	lossy    bool         // acknowledged records may be lost, from the end of a partition
+	lost     int
 	maxStart time.Duration
 	verified [partitions]int64 // everything below was verified
 	since    int32             // the first writer of the last cycle
@@ -81,7 +97,7 @@ func TestAcknowledgedRecordsSurviveKill(t *testing.T) {
 	broker, err := brokerproc.New(t.TempDir(), "log.segment.bytes=1048576")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = broker.Kill() })
-	r := &run{t: t, broker: broker, rng: rand.New(rand.NewPCG(s, 1))}
+	r := &run{t: t, broker: broker, fail: broker.Kill, rng: rand.New(rand.NewPCG(s, 1))}
 	for i := range r.ledgers {
 		r.ledgers[i] = &ledger{sent: map[int32][]*written{}}
 	}
@@ -129,7 +145,7 @@ func (r *run) produceAndKill() {
 	}
 	time.Sleep(100*time.Millisecond + time.Duration(r.rng.IntN(400))*time.Millisecond)
 	require.True(r.t, r.broker.Running(), "the broker ended by itself")
-	require.NoError(r.t, r.broker.Kill())
+	require.NoError(r.t, r.fail())
 	cancel()
 	wg.Wait()
 }
@@ -180,7 +196,7 @@ func (r *run) count() (total, acked int) {
 
 // verify reads what the last cycle wrote; every 25th time, and at the end, all of every partition.
 func (r *run) verify(cycle int) {
-	all := cycle%25 == 0 || cycle == *cycles
+	all := cycle%25 == 0 || cycle == *cycles || r.lossy
 	for p := range int32(partitions) {
 		from := r.verified[p]
 		if all {
@@ -188,6 +204,10 @@ func (r *run) verify(cycle int) {
 		}
 		found, end, err := r.read(p, from)
 		require.NoError(r.t, err, "cycle %d, partition %d", cycle, p)
+		if r.lossy {
+			r.lost += r.ledgers[p].forget(end)
+			r.verified[p] = end
+		}
 		require.GreaterOrEqual(r.t, end, r.verified[p], "cycle %d: partition %d is shorter than it was", cycle, p)
 		r.verified[p] = end
 		for writer, sent := range r.ledgers[p].sent {

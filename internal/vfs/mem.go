@@ -330,7 +330,7 @@ func (m *Mem) Lock(name string) (io.Closer, error) {
 	defer m.mu.Unlock()
 	key := filepath.Clean("/" + name)
 	if m.locks[key] {
-		return nil, fmt.Errorf("lock %s: held by another process", name)
+		return nil, fmt.Errorf("lock %s: %w", name, ErrLocked)
 	}
 	m.locks[key] = true
 	return &memLock{fs: m, key: key, file: f}, nil

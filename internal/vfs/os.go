@@ -86,7 +86,10 @@ func (osFS) Lock(name string) (io.Closer, error) {
 	}
 	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: held by another process: %w", name, err), f.Close())
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			err = fmt.Errorf("%w: %w", ErrLocked, err)
+		}
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), f.Close())
 	}
 	return f, nil
 }

@@ -3,6 +3,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"time"
@@ -26,6 +27,9 @@ type File interface {
 	Fd() (uintptr, bool)
 }
 
+// ErrLocked says that another process holds a lock.
+var ErrLocked = errors.New("held by another process")
+
 // FS is a file system. Errors satisfy errors.Is with fs.ErrNotExist and fs.ErrExist as package os does.
 type FS interface {
 	// OpenFile takes os.O_* flags.
@@ -44,6 +48,6 @@ type FS interface {
 	Space(name string) (total, usable int64, err error)
 	// SyncDir makes creations, renames and removals in a directory durable.
 	SyncDir(name string) error
-	// Lock takes an exclusive lock on a file, creating it; an error says that another process holds it.
+	// Lock takes an exclusive lock on a file, creating it. ErrLocked: another process holds it.
 	Lock(name string) (io.Closer, error)
 }

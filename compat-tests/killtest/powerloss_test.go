@@ -1,0 +1,133 @@
+//go:build powerloss
+
+package killtest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"minikafka/compat-tests/brokerproc"
+)
+
+// TestAcknowledgedRecordsSurvivePowerLoss: with log.flush.interval.messages=1 an acknowledgement is worth as much as
+// the disk.
+func TestAcknowledgedRecordsSurvivePowerLoss(t *testing.T) {
+	p := newPowerRun(t, "log.flush.interval.messages=1")
+	p.cycles(*cycles)
+	total, acked := p.count()
+	require.Greater(t, acked, *cycles, "hardly anything was acknowledged: the test tests nothing")
+	t.Logf("%d power failures: %d records sent, %d acknowledged, all there; %d topics answered, all there; slowest start %s",
+		*cycles, total, acked, len(p.topics), p.maxStart)
+}
+
+// TestPowerLossWithoutFlushLosesASuffix: without flushes, as Kafka by default, records of the last seconds are lost, but
+// never a hole, never wrong bytes, and the broker starts by itself.
+func TestPowerLossWithoutFlushLosesASuffix(t *testing.T) {
+	p := newPowerRun(t)
+	p.lossy = true
+	p.cycles(max(*cycles/2, 5))
+	total, acked := p.count()
+	t.Logf("%d records sent, %d acknowledged and kept, %d acknowledged and lost from the ends; %d topics answered, all there; slowest start %s",
+		total, acked, p.lost, len(p.topics), p.maxStart)
+}
+
+// powerRun is a run on a disk of its own that also creates topics.
+type powerRun struct {
+	*run
+	disk *disk
+
+	mu     sync.Mutex
+	topics map[string]kadm.TopicID // those that were answered
+}
+
+func newPowerRun(t *testing.T, properties ...string) *powerRun {
+	s := *seed
+	if s == 0 {
+		s = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", s)
+	d := newDisk(t, 4096)
+	broker, err := brokerproc.New(t.TempDir(), append(properties, "log.segment.bytes=1048576", "log.dirs="+filepath.Join(d.dir, "data"))...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = broker.Kill() })
+	p := &powerRun{disk: d, topics: map[string]kadm.TopicID{}}
+	p.run = &run{t: t, broker: broker, rng: rand.New(rand.NewPCG(s, 1))}
+	p.fail = func() error {
+		if err := d.cutPower(); err != nil {
+			return err
+		}
+		return broker.Kill()
+	}
+	for i := range p.ledgers {
+		p.ledgers[i] = &ledger{sent: map[int32][]*written{}}
+	}
+	return p
+}
+
+func (p *powerRun) cycles(n int) {
+	for cycle := range n {
+		p.start(cycle)
+		ctx, cancel := context.WithCancel(p.t.Context())
+		var creating sync.WaitGroup
+		creating.Go(func() { p.createTopics(ctx, cycle) })
+		p.produceAndKill()
+		cancel()
+		creating.Wait()
+		p.disk.remount()
+	}
+	p.start(n)
+}
+
+// start is a start after a power failure, and looks for everything.
+func (p *powerRun) start(cycle int) {
+	began := time.Now()
+	require.NoError(p.t, p.broker.Run(), "start of cycle %d", cycle)
+	p.maxStart = max(p.maxStart, time.Since(began))
+	if cycle == 0 {
+		p.create()
+		return
+	}
+	p.verify(cycle)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.broker.Addr))
+	require.NoError(p.t, err)
+	defer cl.Close()
+	there, err := kadm.NewClient(cl).ListTopics(p.t.Context())
+	require.NoError(p.t, err)
+	for name, id := range p.topics {
+		require.True(p.t, there.Has(name), "cycle %d: topic %s was answered and is lost", cycle, name)
+		require.Equal(p.t, id, there[name].ID, "cycle %d: topic %s", cycle, name)
+	}
+}
+
+// createTopics makes one topic after the other.
+func (p *powerRun) createTopics(ctx context.Context, cycle int) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.broker.Addr), kgo.RequestRetries(0))
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	defer cl.Close()
+	for i := 0; ctx.Err() == nil; i++ {
+		name := fmt.Sprintf("t-%d-%d", cycle, i)
+		r, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 1, nil, name)
+		if err != nil {
+			return // cut off
+		}
+		p.mu.Lock()
+		p.topics[name] = r.ID
+		p.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
