@@ -65,20 +65,22 @@ func (l *Log) cleanableNow(now time.Time) (cleanable, error) {
 		}
 	}
 	c.firstUncleable = segments[segments.floor(limit)].base
-	for _, s := range segments {
-		switch {
-		case s.base < c.firstDirty:
+	from := segments[segments.floor(min(c.firstDirty, c.firstUncleable))].base
+	for _, s := range segments.below(c.firstUncleable) {
+		if s.base < c.firstDirty {
 			c.cleanBytes += s.size.Load()
 		}
-		if s.base < c.firstUncleable && s.base >= segments[segments.floor(min(c.firstDirty, c.firstUncleable))].base {
-			c.cleanableBytes += s.size.Load()
+		if s.base >= from {
+			c.cleanableBytes += s.size.Load() // the one that the dirty part begins in counts twice, as Kafka has it
 		}
 	}
-	earliest, err := earliestBatch(dirty, active)
-	if err != nil {
-		return c, err
+	if lag := config.MaxCompactionLagMs; lag > 0 && lag < math.MaxInt64 && c.cleanableBytes > 0 {
+		earliest, err := earliestBatch(dirty, active)
+		if err != nil {
+			return c, err
+		}
+		c.overdue = earliest < now.Add(-lag).UnixMilli()
 	}
-	c.overdue = earliest < now.UnixMilli()-min(config.MaxCompactionLagMs.Milliseconds(), math.MaxInt64/2)
 	return c, nil
 }
 

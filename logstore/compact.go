@@ -48,6 +48,10 @@ func (k *cleaning) clean() error {
 	begin := k.l.clock.Now()
 	k.result.From = k.c.firstDirty
 	k.generation = k.l.generation.Load()
+	// On disk first, with the leader epochs: those of records that go could not be found again.
+	if err := k.l.flushInactive(); err != nil {
+		return err
+	}
 	if err := k.buildMap(); err != nil {
 		return err
 	}

@@ -167,12 +167,16 @@ func cleanNow(t testing.TB, s *Store, l *Log, buffer int64) (cleanable, CleanRes
 func (w *compactWorld) clean() cleanable {
 	w.t.Helper()
 	c, _ := cleanNow(w.t, w.s, w.l, 1<<20)
+	w.noteCleaned()
+	return c
+}
+
+func (w *compactWorld) noteCleaned() {
 	for offset := range w.l.cleanedTo.Load() {
 		if _, seen := w.cleaned[offset]; !seen {
 			w.cleaned[offset] = w.clock.Now()
 		}
 	}
-	return c
 }
 
 // committed reads the log as a read_committed consumer does, below upTo.
@@ -532,4 +536,71 @@ func TestFailedWriteOfACleanTakesTheDirectoryOfflineAndLosesNothing(t *testing.T
 		w.check(w.l)
 		require.NoError(t, w.s.Close(1))
 	}
+}
+
+// FuzzCompaction cleans, moves the clock, and reopens at random.
+func FuzzCompaction(f *testing.F) {
+	f.Add(uint64(1), []byte("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacaaaaaaaaaaaaaaaaaacthactr"))
+	f.Add(uint64(2), []byte("aaaabaaaabaaaabaaaabaaaabccccmcaaaabaaaabaaaabaaaabaaaabccccr"))
+	f.Fuzz(func(t *testing.T, seed uint64, steps []byte) {
+		w := newCompactWorld(t, seed)
+		for i, step := range steps[:min(len(steps), 300)] {
+			switch step % 8 {
+			case 0, 1, 2, 3:
+				w.step()
+			case 4:
+				w.clean()
+				w.check(w.l)
+				w.checkCleaned(w.l)
+			case 5:
+				w.clock.Advance(time.Duration(i) * time.Minute)
+			case 6: // a small map: several passes
+				cleanNow(t, w.s, w.l, 1)
+				w.noteCleaned()
+				w.check(w.l)
+			case 7:
+				if w.l.LogEndOffset() == 0 {
+					continue // a log without records has no name on disk yet
+				}
+				require.NoError(t, w.l.Flush())
+				fs := w.fs.CrashClone(vfs.CrashOptions{Unsynced: vfs.Unsynced(i % 3), Seed: seed})
+				end := w.l.LogEndOffset()
+				w.s.cleaner.stop()
+				w.s.bg.stop()
+				w.fs = fs
+				w.start(fs)
+				require.Equal(t, end, w.l.LogEndOffset())
+				w.l.SetHighWatermark(end)
+				w.check(w.l)
+			}
+		}
+		require.NoError(t, w.s.Close(1))
+		verify(t, w.fs, "/d/compacted-0")
+	})
+}
+
+func TestOffsetMapIsExactAndBounded(t *testing.T) {
+	const size = 1 << 20
+	m, want := newOffsetMap(size, 0.9), map[string]int64{}
+	r := rand.New(rand.NewPCG(1, 1))
+	full := false
+	for i := int64(0); !full; i++ {
+		key := fmt.Sprintf("key %d", r.Int64N(200_000))
+		if full = !m.put([]byte(key), i); !full {
+			want[key] = i
+		}
+	}
+	require.Greater(t, len(want), size/mapSlotSize*2/3)
+	require.Equal(t, len(want), m.count)
+	slots := 0
+	for i := range m.shards {
+		slots += len(m.shards[i].slots)
+	}
+	require.LessOrEqual(t, slots*mapSlotSize, size)
+	for key, offset := range want {
+		require.Equal(t, offset, m.get([]byte(key)))
+		require.True(t, m.put([]byte(key), offset+1), "a key that is there always has room")
+	}
+	require.EqualValues(t, -1, m.get([]byte("another")))
+	require.EqualValues(t, -1, newOffsetMap(size, 0.9).get([]byte("nothing")))
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -309,6 +310,21 @@ func TestDumpLogPrintsWhatKafkasToolPrintsOfKafkasFiles(t *testing.T) {
 	load(t, "127.0.0.1:"+kafkaPort, true, data)
 	stop()
 	compareAll(t, data, false)
+}
+
+// TestKafkasLogCompactionTesterFindsNoMismatch runs Kafka's own test of compaction on our broker.
+func TestKafkasLogCompactionTesterFindsNoMismatch(t *testing.T) {
+	b := brokerproc.Start(t, cleanerProperties...)
+	out, errOut, code := output(t, "../apache-kafka", "tool", "org.apache.kafka.tools.LogCompactionTester", "--bootstrap-server", b.Addr,
+		"--messages", "300000", "--topics", "1", "--duplicates", "5", "--percent-deletes", "10", "--sleep", "3")
+	require.Zero(t, code, out+errOut)
+	require.Regexp(t, `Validated \d+ values, 0 mismatches`, out)
+	reduction := regexp.MustCompile(`\(([\d.]+)% reduction\)`).FindStringSubmatch(out)
+	require.NotNil(t, reduction, out)
+	percent, err := strconv.ParseFloat(reduction[1], 64)
+	require.NoError(t, err)
+	require.Greater(t, percent, 50.0, "compaction did not run: %s", out)
+	t.Logf("%s", reduction[0])
 }
 
 func TestKafkasToolFindsNothingWrongWithOurFiles(t *testing.T) {
