@@ -391,7 +391,7 @@ func commitRequest(a args) *kmsg.OffsetCommitRequest {
 
 // TestStories runs the scenarios in testdata; each file is a story that can be read.
 func TestStories(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
 		s := newSim()
 		datadriven.RunTest(t, path, func(_ *testing.T, d *datadriven.TestData) string { return s.run(d) })
 		requireReplayed(t, s)
