@@ -1,9 +1,12 @@
+//go:build kafka
+
 package interop
 
 import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +20,7 @@ import (
 func TestKafkasDumpToolFindsNoFaultInWhatWeWrote(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, static, 2, "log.retention.check.interval.ms=1000", "log.initial.task.delay.ms=500",
-		"metadata.log.max.record.bytes.between.snapshots=4000", "log.index.interval.bytes=1024")
+		"metadata.log.max.record.bytes.between.snapshots=4000", "log.index.interval.bytes=1024", "log.cleaner.backoff.ms=200")
 	var l ledger
 	for life, killed := range []bool{false, true, true, false} {
 		n.start(ours)
@@ -53,7 +56,7 @@ func (n *node) mixedLoad(l *ledger, life int) {
 		n.create("appendtime", 2, "message.timestamp.type", "LogAppendTime", "segment.bytes", "1048576")
 		n.create("converted", 1, "compression.type", "lz4")
 		n.create("short", 1, "segment.bytes", "1048576", "retention.bytes", "1000000", "file.delete.delay.ms", "0")
-		n.create("compacted", 1, "cleanup.policy", "compact", "segment.bytes", "1048576")
+		n.create("compacted", 1, "cleanup.policy", "compact", "segment.bytes", "1048576", "min.cleanable.dirty.ratio", "0.01")
 		n.create("cut", 1, "segment.bytes", "1048576")
 	}
 	n.produce(l, "rolled", 2, 4_000_000)
@@ -82,6 +85,9 @@ func (n *node) mixedLoad(l *ledger, life int) {
 		o, _ := starts.Lookup("short", 0)
 		return err == nil && o.Offset > 0
 	}, 20*time.Second, 100*time.Millisecond, "retention deleted something")
+	require.Eventually(n.t, func() bool {
+		return slices.ContainsFunc(n.checkpoint("cleaner-offset-checkpoint", "compacted"), func(o int64) bool { return o > 0 })
+	}, 20*time.Second, 100*time.Millisecond, "a partition was compacted")
 }
 
 // fault is what DumpLogSegments says of a file that is not right. Everything else that it prints is content.

@@ -1,3 +1,5 @@
+//go:build kafka
+
 package interop
 
 import (
@@ -35,8 +37,8 @@ func TestOneDirectoryServedByBothInTurn(t *testing.T) {
 	for _, f := range []form{static, dynamic} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
-			h := &history{node: newNode(t, f, 2, snapshots[f],
-				"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS"), highestID: -1, groupAt: -1}
+			h := &history{highestID: -1, groupAt: -1, node: newNode(t, f, 2, snapshots[f],
+				"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS")}
 			if f == dynamic {
 				h.format() // static: ours formats an empty directory, and Kafka finds it so
 			}
