@@ -103,6 +103,18 @@ func newNode(t *testing.T, f form, dirs int, properties ...string) *node {
 	return n
 }
 
+// separateMetadata sets metadata.log.dir. It counts as one more log directory, without partitions.
+func (n *node) separateMetadata() {
+	n.t.Helper()
+	meta := filepath.Join(n.dir, "meta")
+	f, err := os.OpenFile(n.properties(), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(n.t, err)
+	_, err = fmt.Fprintln(f, "metadata.log.dir="+meta)
+	require.NoError(n.t, err)
+	require.NoError(n.t, f.Close())
+	n.logDirs = append(n.logDirs, meta)
+}
+
 // freePorts finds two adjacent ports.
 func freePorts(t *testing.T) int {
 	t.Helper()

@@ -40,7 +40,9 @@ func TestOneDirectoryServedByBothInTurn(t *testing.T) {
 			h := &history{highestID: -1, groupAt: -1, node: newNode(t, f, 2, snapshots[f],
 				"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS")}
 			if f == dynamic {
-				h.format() // static: ours formats an empty directory, and Kafka finds it so
+				h.format()
+			} else { // ours formats an empty directory, and Kafka finds it so; the metadata has a directory of its own
+				h.separateMetadata()
 			}
 			for round := range 3 {
 				for i, s := range []server{ours, kafka} {
