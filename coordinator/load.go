@@ -31,6 +31,9 @@ func (s *Shard[M]) load() error {
 		if err != nil {
 			return fmt.Errorf("loading at offset %d: %w", offset, err)
 		}
+		if len(b) == 0 { // compaction took what was there
+			next = end
+		}
 		if next == offset {
 			return fmt.Errorf("loading: the log has nothing at offset %d, its end is %d", offset, end)
 		}

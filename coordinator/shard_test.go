@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -272,6 +273,22 @@ func TestLoadingPassesOverWhatItDoesNotKnow(t *testing.T) {
 		}).Wait(t.Context())
 		return err == nil && got == 104
 	}, time.Second, time.Millisecond)
+}
+
+func TestLoadingGoesOverTheGapsThatCompactionLeaves(t *testing.T) {
+	l := &memLog{}
+	s := start(t, l)
+	for range 10 {
+		answer(t, s.Write(add(1)))
+	}
+	l.set(func() { l.batches = slices.Concat(l.batches[1:3], l.batches[5:8]) })
+	again := start(t, l)
+	require.Eventually(t, func() bool {
+		got, err := again.Read(total).Wait(t.Context())
+		return err == nil && got == 5
+	}, time.Second, time.Millisecond)
+	require.Equal(t, 6, answer(t, again.Write(add(1))))
+	require.Equal(t, int64(11), l.LogEndOffset())
 }
 
 func TestStopAnswersWhoWaits(t *testing.T) {

@@ -50,6 +50,14 @@ expect "kafka-get-offsets --time earliest" "^$topic-con:0:1$" "$(tool $tools.Get
 expect "kafka-broker-api-versions" "Produce\(0\): 0 to 13" "$(tool $tools.BrokerApiVersionsCommand)"
 expect "kafka-features" "metadata.version" "$(tool $tools.FeatureCommand describe)"
 expect "kafka-cluster cluster-id" "Cluster ID: ." "$(timeout 60 "$here/apache-kafka" tool $tools.ClusterTool cluster-id --bootstrap-server "$broker" 2>"$work/err")"
+groups=$tools.consumer.group.ConsumerGroupCommand
+tool $tools.consumer.ConsoleConsumer --topic "$topic-con" --group "$topic-group" --from-beginning --max-messages 1 --command-property enable.auto.commit=true >/dev/null
+expect "kafka-console-consumer --group, kafka-consumer-groups --list" "^$topic-group$" "$(tool $groups --list)"
+expect "kafka-consumer-groups --describe" "$topic-con +0 +2 +2 +0" "$(tool $groups --describe --group "$topic-group")"
+expect "kafka-consumer-groups --describe --state" "$topic-group .* Empty +0" "$(tool $groups --describe --group "$topic-group" --state)"
+expect "kafka-consumer-groups --reset-offsets" "$topic-con +0 +1" "$(tool $groups --reset-offsets --to-earliest --topic "$topic-con" --group "$topic-group" --execute)"
+expect "kafka-consumer-groups --delete-offsets" "$topic-con +0 +Successful" "$(tool $groups --delete-offsets --topic "$topic-con" --group "$topic-group")"
+expect "kafka-consumer-groups --delete" "successful" "$(tool $groups --delete --group "$topic-group")"
 tool $tools.TopicCommand --delete --topic "$topic"
 expect "kafka-topics --delete" "^gone$" "$(tool $tools.TopicCommand --list | grep -qx "$topic" && echo there || echo gone)"
 
