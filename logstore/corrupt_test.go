@@ -224,3 +224,26 @@ func FuzzRecoverSegment(f *testing.F) {
 		require.NoError(t, l.Close())
 	})
 }
+
+// TestRemedyOfACorruptLogKeepsWhatLiesBefore does what the message says.
+func TestRemedyOfACorruptLogKeepsWhatLiesBefore(t *testing.T) {
+	mem, data, ends := fourBatches(t, 4)
+	data[ends[1]+70] ^= 1
+	put(t, mem, firstLog, data)
+	s, err := testStore(t, mem, Options{})
+	require.NoError(t, err)
+	var corrupt *CorruptError
+	require.ErrorAs(t, s.Log(crashTP).usable(), &corrupt)
+	require.NoError(t, s.Close(1))
+	require.EqualValues(t, ends[1], corrupt.Position)
+	require.Contains(t, corrupt.Remedy(), "truncate -s ")
+
+	put(t, mem, corrupt.File, data[:corrupt.Position])
+	require.NoError(t, mem.Remove("/d/"+recoveryPointFile))
+	s, err = testStore(t, mem, Options{})
+	require.NoError(t, err)
+	l := s.Log(crashTP)
+	require.NoError(t, l.usable())
+	require.Equal(t, corrupt.Offset, l.LogEndOffset())
+	require.NoError(t, s.Close(2))
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"path/filepath"
 
 	"minikafka/internal/vfs"
 )
@@ -25,6 +26,12 @@ func (e *CorruptError) Error() string {
 }
 
 func (e *CorruptError) Unwrap() error { return e.Cause }
+
+// Remedy is what an operator can do who has no other copy: nobody else may decide that records go.
+func (e *CorruptError) Remedy() string {
+	return fmt.Sprintf("to keep what lies before and give up the records from offset %d on: stop the broker, delete the files of later segments in %s, "+
+		"run truncate -s %d %s, delete %s in the log directory, and start", e.Offset, filepath.Dir(e.File), e.Position, e.File, recoveryPointFile)
+}
 
 var errChecksum = errors.New("wrong checksum")
 

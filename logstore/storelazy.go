@@ -108,7 +108,8 @@ func (s *Store) loadLog(d *logDir, tp TopicPartition, c checkpointed) *Log {
 		l.recoveryPoint.Store(c.recoveryPoint)
 		l.logStart.Store(c.logStart)
 		l.highWatermark.Store(c.highWatermark)
-		l.logger.Error("the log is corrupt and stays offline; nothing was changed", "file", corrupt.File, "position", corrupt.Position, "err", corrupt)
+		l.logger.Error("the log is corrupt and stays offline; nothing was changed", "file", corrupt.File, "position", corrupt.Position,
+			"err", corrupt, "remedy", corrupt.Remedy())
 	case err != nil:
 		l.closeFiles()
 		d.fail(fmt.Errorf("loading %s: %w", tp, err))

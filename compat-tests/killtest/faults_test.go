@@ -195,4 +195,3 @@ func TestDirThatCannotBeReadAtStartIsOfflineAlone(t *testing.T) {
 	require.EqualValues(t, 20, numbers(t, b, good))
 	require.EqualValues(t, 20, numbers(t, b, bad))
 }
-
