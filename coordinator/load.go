@@ -42,8 +42,10 @@ func (s *Shard[M]) load() error {
 	s.end = end
 	now := s.o.Clock.Now()
 	if end > start {
-		s.o.Logger.Info("coordinator shard loaded", "logStartOffset", start, "logEndOffset", end,
-			"skipped", skipped, "took", now.Sub(began))
+		s.o.Logger.Info("coordinator shard loaded", "logStartOffset", start, "logEndOffset", end, "took", now.Sub(began))
+	}
+	if skipped > 0 {
+		s.o.Logger.Warn("records were passed over that are not understood", "count", skipped)
 	}
 	if err := s.absorb(s.machine.Loaded(now), now); err != nil {
 		return err
@@ -100,7 +102,7 @@ func (s *Shard[M]) replayBatch(batch protocol.Batch, from int64) (skipped int, e
 		}
 		if err := s.machine.Replay(offset, producer, Record{r.Key, r.Value}); err != nil {
 			skipped++
-			s.o.Logger.Warn("record passed over", "offset", offset, "error", err)
+			s.o.Logger.Debug("record passed over", "offset", offset, "error", err)
 		}
 	}
 	return skipped, records.Err()

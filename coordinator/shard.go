@@ -191,7 +191,7 @@ func (s *Shard[M]) round(ops []op[M]) (retry bool, err error) {
 	}
 	for i, o := range ops {
 		s.rest = ops[i+1:]
-		if admit != nil && !o.read {
+		if admit != nil && (!o.read || errors.Is(admit, ErrNotCoordinator)) {
 			o.call.finish(nil, admit)
 			continue
 		}

@@ -155,6 +155,12 @@ func TestWriteIsRefusedBeforeTheMachineSeesIt(t *testing.T) {
 	require.Equal(t, 0, answer(t, s.Read(total)))
 }
 
+func TestDeposedLeaderAnswersNoReads(t *testing.T) {
+	s := start(t, &memLog{admit: ErrNotCoordinator})
+	_, err := s.Read(total).Wait(t.Context())
+	require.ErrorIs(t, err, ErrNotCoordinator)
+}
+
 func TestTickIsCalledWhenTheMachineWantsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &memLog{}
