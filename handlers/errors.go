@@ -34,6 +34,7 @@ var errorTable = []struct {
 }{
 	{logstore.ErrOffsetOutOfRange, kerr.OffsetOutOfRange},
 	{logstore.ErrStorage, kerr.KafkaStorageError},
+	{logstore.ErrCorruptFile, kerr.KafkaStorageError},
 	{logstore.ErrRecordListTooBig, kerr.RecordListTooLarge},
 	{logstore.ErrOutOfOrderSeq, kerr.OutOfOrderSequenceNumber},
 	{logstore.ErrProducerEpoch, kerr.InvalidProducerEpoch},
