@@ -10,6 +10,10 @@
 // Store.createMu → Store.cpMu → Store.mu. Readers take none but the last two of the first row, for memory
 // work.
 //
+// A Store opened with Options.Lazy only lists its logs: storelazy.go loads each on its first use. An epoch
+// reaches its file with the first flush of its records, and a clean stop leaves untouched logs alone: a start
+// and a stop cost no sync for logs that nobody wrote to.
+//
 // Non-obvious, each found by a crash test:
 //   - An append publishes the log end before the segment's size, and a reader loads them the other way
 //     round: what it sees within the size is below the log end that it compares with.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"minikafka/config"
 	"minikafka/logstore"
 	"minikafka/metadata"
 )
@@ -111,10 +112,8 @@ func (m *Manager) mayLieOffline(atStart bool) error {
 	return nil
 }
 
-// openers is how many partitions OpenAll opens at once: it leaves processors to requests.
-const openers = 2
-
-// OpenAll opens, in the background, what the first Apply left to its first use.
+// OpenAll opens, in the background and num.recovery.threads.per.data.dir at once, what the first Apply left to
+// its first use.
 func (m *Manager) OpenAll() {
 	m.mu.RLock()
 	var waiting []*Partition
@@ -126,6 +125,7 @@ func (m *Manager) OpenAll() {
 		}
 	}
 	m.mu.RUnlock()
+	openers := int(config.Get(m.o.Config(), config.NumRecoveryThreadsPerDataDir))
 	var next atomic.Int64
 	for range min(openers, len(waiting)) {
 		m.opening.Go(func() {

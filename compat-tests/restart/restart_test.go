@@ -22,15 +22,14 @@ import (
 var (
 	small   = flag.Int("small", 100, "partitions of the first topic")
 	large   = flag.Int("large", 500, "partitions of the second topic")
-	records = flag.Int("records", 200_000, "records in all, 100 bytes each")
+	records = flag.Int("records", 200_000, "records in all")
 	dir     = flag.String("dir", "", "keep the broker's directory here, and use what an earlier run left")
+	size    = flag.Int("size", 100, "bytes of a record")
 	repeats = flag.Int("repeats", 3, "restarts of each kind; the median counts, for machines that do other work")
 	// The bounds are what the full size (-small 1000 -large 5000 -records 2000000) must meet.
 	cleanBound = flag.Duration("clean-bound", 300*time.Millisecond, "exec to the last first Fetch after a clean stop")
 	killBound  = flag.Duration("kill-bound", time.Second, "the same after kill -9")
 )
-
-const valueSize = 100
 
 // TestRestartsFastWithManyPartitions produces, restarts after clean stops and kills, and looks at partitions of both
 // topics right after the first Metadata: each must serve its first record, and be as long as it was.
@@ -152,10 +151,10 @@ func create(t *testing.T, cl *kgo.Client, topic string, partitions int) {
 func produce(t *testing.T, b *brokerproc.Broker, topics map[string]int, n int) {
 	began := time.Now()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(100*time.Millisecond), kgo.MaxBufferedRecords(n+1), kgo.ProducerBatchCompression(kgo.NoCompression()))
+		kgo.ProducerLinger(100*time.Millisecond), kgo.MaxBufferedRecords(min(n+1, 2_100_000)), kgo.MaxBufferedBytes(1<<30), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)
 	defer cl.Close()
-	value := make([]byte, valueSize)
+	value := make([]byte, *size)
 	for produced := 0; produced < n; {
 		for topic, partitions := range topics {
 			for p := 0; p < partitions && produced < n; p++ {
