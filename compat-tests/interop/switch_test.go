@@ -74,7 +74,7 @@ func (h *history) life(s server, round int, killed bool) {
 	}
 	h.ledger.requireIn(h.node, v)
 	h.requireFreshProducerIDs()
-	if s == kafka && h.groupAt >= 0 {
+	if h.groupAt >= 0 {
 		require.Equal(h.t, h.groupAt, h.committedOffset("g", "rolled"), "the offset of a group")
 	}
 	h.requireKept(s)
@@ -143,6 +143,9 @@ func (h *history) work(s server, round int) {
 	h.produce(&h.ledger, "rolled", 2, 2_800_000)
 	h.produce(&h.ledger, "appendtime", 1, 20_000)
 	h.alter("rolled", "retention.ms", fmt.Sprint(900_000_000+10*round+len(s)))
+	h.groupAt = int64(100*round + len(s))
+	h.commitOffsets("g", "rolled", h.groupAt)
+	h.joinGroup("members", own)
 	dropped := fmt.Sprintf("dropped-%d", round)
 	if s == ours {
 		h.create(dropped, 2)
@@ -153,8 +156,6 @@ func (h *history) work(s server, round int) {
 		h.transaction("txn", "tx", &commit).Close()
 		h.transaction("txn", "tx", &abort).Close()
 		h.transaction("txn", fmt.Sprint("tx", round), &commit).Close()
-		h.groupAt = int64(100 + round)
-		h.commitOffsets("g", "rolled", h.groupAt)
 	}
 }
 
