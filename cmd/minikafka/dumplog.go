@@ -26,14 +26,17 @@ type dumper struct {
 	deep     bool
 	print    bool // record contents
 	metadata bool // records of the metadata log
-	skipMeta bool // of records
-	sanity   bool
-	verify   bool
-	maxBytes int64
-	maxBatch int64 // what is read of a batch that an index points at
-	wrong    int   // things that are wrong
-	notes    notes
-	schema   recordSchemas
+	// coordinator is whose topic the records are of: group-coordinator, transaction-coordinator, share-coordinator.
+	coordinator                  string
+	offsets, transactions, share bool
+	skipMeta                     bool // of records
+	sanity                       bool
+	verify                       bool
+	maxBytes                     int64
+	maxBatch                     int64 // what is read of a batch that an index points at
+	wrong                        int   // things that are wrong
+	notes                        notes
+	schema                       recordSchemas
 }
 
 func dumpLogCommand() *cobra.Command {
@@ -57,6 +60,9 @@ Everything that is read is verified: the exit status is 1 when anything is wrong
 	f.BoolVar(&d.deep, "deep-iteration", false, "print each record, not only each batch")
 	f.BoolVar(&d.print, "print-data-log", false, "print the contents of records")
 	f.BoolVar(&d.metadata, "cluster-metadata-decoder", false, "the records are of the metadata log")
+	f.BoolVar(&d.offsets, "offsets-decoder", false, "the records are of __consumer_offsets")
+	f.BoolVar(&d.transactions, "transaction-log-decoder", false, "the records are of __transaction_state")
+	f.BoolVar(&d.share, "share-group-state-decoder", false, "the records are of __share_group_state")
 	f.BoolVar(&d.skipMeta, "skip-record-metadata", false, "print the contents of records alone, and no control records")
 	f.BoolVar(&d.sanity, "index-sanity-check", false, "check only what a start checks of an index")
 	f.BoolVar(&d.verify, "verify-index-only", false, "verify indexes without printing them")
@@ -70,9 +76,17 @@ Everything that is read is verified: the exit status is 1 when anything is wrong
 var errDump = errors.New("dump-log: something is wrong with the files")
 
 func (d *dumper) run() error {
-	d.print = d.print || d.metadata
+	switch {
+	case d.offsets:
+		d.coordinator = "group-coordinator"
+	case d.transactions:
+		d.coordinator = "transaction-coordinator"
+	case d.share:
+		d.coordinator = "share-coordinator"
+	}
+	d.print = d.print || d.metadata || d.coordinator != ""
 	d.deep = d.deep || d.print
-	if d.metadata {
+	if d.metadata || d.coordinator != "" {
 		var err error
 		if d.schema, err = loadRecordSchemas(); err != nil {
 			return err

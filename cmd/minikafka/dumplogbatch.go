@@ -166,6 +166,14 @@ func (d *dumper) printRecord(b protocol.Batch, r *protocol.Record, offset int64)
 		d.printf("%spayload: %s", prefix, d.metadataRecord(r.Value, offset))
 		return
 	}
+	if d.coordinator != "" {
+		key, value := d.coordinatorRecord(r, offset)
+		d.printf("%skey: %s", prefix, key)
+		if value != "" {
+			d.printf(" payload: %s", value)
+		}
+		return
+	}
 	if r.Key != nil {
 		d.printf("%skey: %s", prefix, r.Key)
 		prefix = " "

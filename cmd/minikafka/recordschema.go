@@ -39,6 +39,7 @@ type recordField struct {
 	name              string
 	kind              string
 	compact, nullable bool
+	tagged            bool
 	elem              *recordField
 	layout            *recordLayout
 }
@@ -47,6 +48,14 @@ type recordField struct {
 type recordSchemas struct {
 	metadata map[uint64]*recordSchema
 	byName   map[string]*recordSchema
+	// keys and values are those of the coordinators' topics, by coordinator and type.
+	keys, values map[coordinatorType]*recordSchema
+}
+
+// coordinatorType is a record type of a coordinator: the jar that its layouts come from, and the number.
+type coordinatorType struct {
+	coordinator string
+	number      uint16
 }
 
 func (s *recordSchema) layout(version int64) (*recordLayout, error) {
@@ -62,7 +71,10 @@ func (s *recordSchema) layout(version int64) (*recordLayout, error) {
 }
 
 func loadRecordSchemas() (recordSchemas, error) {
-	all := recordSchemas{metadata: map[uint64]*recordSchema{}, byName: map[string]*recordSchema{}}
+	all := recordSchemas{
+		metadata: map[uint64]*recordSchema{}, byName: map[string]*recordSchema{},
+		keys: map[coordinatorType]*recordSchema{}, values: map[coordinatorType]*recordSchema{},
+	}
 	var current *recordSchema
 	group := ""
 	for line := range strings.Lines(recordSchemaText) {
@@ -78,10 +90,7 @@ func loadRecordSchemas() (recordSchemas, error) {
 			if _, err := fmt.Sscanf(line, "== %s key %d versions %d-%d", &current.name, &key, &least, &current.most); err != nil {
 				return all, fmt.Errorf("record schema %q: %w", line, err)
 			}
-			all.byName[current.name] = current
-			if strings.Contains(group, "kafka-metadata-") {
-				all.metadata[uint64(key)] = current
-			}
+			all.add(group, key, current)
 		default:
 			if err := current.parse(line); err != nil {
 				return all, fmt.Errorf("record schema %q: %w", line, err)
@@ -89,6 +98,22 @@ func loadRecordSchemas() (recordSchemas, error) {
 		}
 	}
 	return all, nil
+}
+
+// add files a record of a jar, "# kafka-<module>-4.4.0.jar", under its names.
+func (s *recordSchemas) add(jar string, key int64, r *recordSchema) {
+	s.byName[r.name] = r
+	module, _ := strings.CutPrefix(jar, "# kafka-")
+	module = module[:max(strings.LastIndexByte(module, '-'), 0)]
+	as := coordinatorType{module, uint16(key)}
+	switch {
+	case module == "metadata":
+		s.metadata[uint64(key)] = r
+	case strings.HasSuffix(r.name, "Key"):
+		s.keys[as] = r
+	case strings.HasSuffix(r.name, "Value"):
+		s.values[as] = r
+	}
 }
 
 // parse reads the line of one version: "v2 FIELDS", or "v1 = v0".
@@ -162,7 +187,9 @@ func (p *schemaParser) layout() *recordLayout {
 					p.err = err
 				}
 				p.take(":")
-				l.tags[tag] = p.field()
+				f := p.field()
+				f.tagged = true
+				l.tags[tag] = f
 				p.take(", ")
 			}
 		} else {

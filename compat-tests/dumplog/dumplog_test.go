@@ -138,6 +138,19 @@ func loadTransactions(t *testing.T, ctx context.Context, addr, topic string) {
 	}
 }
 
+// consumeAsGroup reads a little in a group, commits, and leaves; then the group's offsets are deleted.
+func consumeAsGroup(t *testing.T, ctx context.Context, addr, topic string) {
+	t.Helper()
+	for _, group := range []string{"stays", "goes"} {
+		cl := client(t, addr, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		require.NoError(t, cl.PollRecords(ctx, 100).Err())
+		require.NoError(t, cl.CommitUncommittedOffsets(ctx))
+		cl.Close()
+	}
+	_, err := kadm.NewClient(client(t, addr)).DeleteGroup(ctx, "goes")
+	require.NoError(t, err)
+}
+
 func load(t *testing.T, addr string, transactions bool, dataDir string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
@@ -161,6 +174,7 @@ func load(t *testing.T, addr string, transactions bool, dataDir string) {
 			}
 		}
 	}
+	consumeAsGroup(t, ctx, addr, "plain")
 	var found map[string]string
 	count := written
 	require.Eventually(t, func() bool {
@@ -290,6 +304,12 @@ func compareAll(t *testing.T, dataDir string, ours bool) {
 	c.compare(t, rest)
 	meta := filepath.Join(dataDir, "__cluster_metadata-0")
 	c.compare(t, glob(t, meta, "*.log", "*.checkpoint", "*.index", "*.timeindex"), "--cluster-metadata-decoder")
+	if found := glob(t, dataDir, "__consumer_offsets-*/*.log"); len(found) > 0 {
+		c.compare(t, found, "--offsets-decoder")
+	}
+	if found := glob(t, dataDir, "__transaction_state-*/*.log"); len(found) > 0 {
+		c.compare(t, found, "--transaction-log-decoder")
+	}
 	// Files that only ours reads.
 	only := append(glob(t, dataDir, "*-checkpoint"), glob(t, dataDir, "compacted-0/leader-epoch-checkpoint", "compacted-0/partition.metadata")...)
 	out, errOut, code := output(t, c.binary, "dump-log", "--files", strings.Join(only, ","))
