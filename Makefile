@@ -63,7 +63,7 @@ powerloss: build
 
 # Time from exec to the first Fetch with 6,000 partitions and 2 million records, after kill -9 and clean stops.
 restart: build
-	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 10m ./restart -small 1000 -large 5000 -records 2000000
+	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 10m ./restart -small 1000 -large 5000 -records 2000000 -clean-bound 300ms -kill-bound 1s
 
 # Time from exec to the first answered Metadata, and resident memory when idle.
 startup: build

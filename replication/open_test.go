@@ -63,7 +63,7 @@ func TestPartitionIsOpenedOnItsFirstUse(t *testing.T) {
 	require.EqualValues(t, 2, mustAppend(t, p, 1).FirstOffset)
 
 	n.OpenAll()
-	n.Manager.opening.Wait()
+	n.opening.Wait()
 	require.Len(t, n.store.Logs(), 3)
 	n.apply(&metadata.RemoveTopicRecord{TopicID: metadata.UUID{7}})
 	require.Empty(t, n.store.Partitions())
