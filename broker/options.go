@@ -33,7 +33,7 @@ func (o Options) validate() (Options, error) {
 	if o.Config == nil {
 		return o, errors.New("broker: Options.Config is missing")
 	}
-	if err := config.RequireAlone(o.Config); err != nil {
+	if err := errors.Join(config.RequireAlone(o.Config), config.RequireNoAuthorizer(o.Config)); err != nil {
 		return o, err
 	}
 	if o.FS == nil {

@@ -33,3 +33,11 @@ func TestNodeThatIsNotAloneIsNotServedYet(t *testing.T) {
 		}
 	}
 }
+
+func TestAccessControlThatIsNotThereStopsTheStart(t *testing.T) {
+	authorizer := map[string]string{"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer"}
+	require.ErrorContains(t, RequireNoAuthorizer(New(authorizer)), "everyone may do everything")
+	authorizer["allow.everyone.if.no.acl.found"] = "true"
+	require.NoError(t, RequireNoAuthorizer(New(authorizer)))
+	require.NoError(t, RequireNoAuthorizer(New(nil)))
+}

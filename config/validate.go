@@ -157,6 +157,20 @@ func (v *Values) validateQuorum() error {
 		"must be included in the set of voters controller.quorum.voters=Set(%s)", node, shown))
 }
 
+// RequireNoAuthorizer is an error when the configuration wants access control: without an authorizer here
+// everyone would be let in, and that must not be found out later. With allow.everyone.if.no.acl.found=true
+// it is what the configuration asks for, because no ACL can be made.
+func RequireNoAuthorizer(v *Values) error {
+	const key = "authorizer.class.name"
+	name, _ := v.Static(key)
+	everyone, _ := v.Static("allow.everyone.if.no.acl.found")
+	if name == "" || strings.EqualFold(everyone, "true") {
+		return nil
+	}
+	return &Error{Text: fmt.Sprintf("%s=%s: access control is not served yet, and without it everyone may do everything. "+
+		"Remove %s, or set allow.everyone.if.no.acl.found=true, to serve so", key, name, key)}
+}
+
 // RequireAlone is an error unless the node is broker and controller in one and, as far as the configuration
 // says, its quorum's only voter: nothing else is served yet, and a node that went on as if it were alone
 // would make a second cluster beside that of its peers.
