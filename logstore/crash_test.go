@@ -245,3 +245,29 @@ func (d *driver) reopen(t *testing.T, clone *vfs.Mem, kept vfs.Unsynced, when st
 	require.NoError(t, s.Close(1), when)
 	verify(t, clone, "/d/crash-0")
 }
+
+// TestFlushNeverCoversAnAppendThatIsBeingPublished holds an append between publishing the log end and the size.
+func TestFlushNeverCoversAnAppendThatIsBeingPublished(t *testing.T) {
+	s, err := testStore(t, vfs.NewMem(), Options{})
+	require.NoError(t, err)
+	l, err := s.Create(crashTP, UUID{1}, Config{})
+	require.NoError(t, err)
+	batch := testBatch(t, 1, 1000, "v")
+	_, err = l.Append(batch, 0, OriginClient, -1)
+	require.NoError(t, err)
+	require.NoError(t, l.Flush())
+	active := l.segments().active()
+
+	l.appendMu.Lock()
+	require.NoError(t, active.write(batch))
+	l.leo.Add(1)
+	flushed := make(chan error)
+	go func() { flushed <- l.Flush() }()
+	time.Sleep(20 * time.Millisecond)
+	active.size.Add(int64(len(batch)))
+	l.appendMu.Unlock()
+
+	require.NoError(t, <-flushed)
+	require.Equal(t, l.leo.Load(), l.recoveryPoint.Load())
+	require.Equal(t, active.size.Load(), active.synced.Load())
+}

@@ -20,8 +20,11 @@ func (l *Log) Flush() error {
 	if l.recoveryPoint.Load() >= target {
 		return nil
 	}
-	end := l.leo.Load() // before the list, so that the list holds all below it
-	segments := l.segments()
+	// Under appendMu: an append publishes the log end before the segment's size, and a sync that saw the one
+	// without the other would find nothing to do and call the records durable (found by a power failure).
+	l.appendMu.Lock()
+	end, segments := l.leo.Load(), l.segments()
+	l.appendMu.Unlock()
 	return l.flushSegments(segments[segments.floor(l.recoveryPoint.Load()):], end)
 }
 
