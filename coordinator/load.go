@@ -13,7 +13,7 @@ func (s *Shard[M]) load() error {
 	if err := s.o.Log.Admit(); err != nil && s.o.Log.LogStartOffset() < s.o.Log.LogEndOffset() {
 		s.o.Logger.Warn("loading a partition that takes no writes", "error", err)
 	}
-	s.machine, s.waiting, s.parked = s.o.NewMachine(), map[Token]*Call{}, nil
+	s.machine, s.waiting, s.parked, s.actions, s.producer = s.o.NewMachine(), map[Token]*Call{}, nil, nil, nil
 	s.builder.Reset(protocol.NoProducer())
 	start, end := s.o.Log.LogStartOffset(), s.o.Log.LogEndOffset()
 	began, skipped := s.o.Clock.Now(), 0

@@ -46,6 +46,9 @@ type Outcome struct {
 	Records []Record
 	Replies []Reply
 	Events  []Event
+	// Actions are given to Options.Act, in order, when the records are committed. Those that are not when
+	// the shard ends are dropped: the machine finds them again in Loaded.
+	Actions []any
 }
 
 // Machine is state without I/O, clock or goroutine. Its steps are calls on the machine itself.
@@ -70,6 +73,9 @@ type Log interface {
 	Admit() error
 	// Append writes one batch. The offset is where its first record landed.
 	Append(batch []byte) (firstOffset int64, err error)
+	// CheckProducer says whether the producer's state takes a batch of a transaction: a header without
+	// records, or a marker.
+	CheckProducer(batch []byte, r ProducerRules) error
 	// Read returns bytes from the batch that holds offset, up to the log end; the last batch may be cut.
 	// At least one whole batch is returned however small maxBytes is, none at the log end.
 	Read(offset int64, maxBytes int32) ([]byte, error)

@@ -16,6 +16,7 @@ type memLog struct {
 	hw        int64
 	admit     error
 	fail      error
+	refuse    error // what the producer state says
 	watchers  []chan struct{}
 	appended  int
 	batchSize int
@@ -46,6 +47,12 @@ func (l *memLog) Append(b []byte) (int64, error) {
 		l.hw = l.end
 	}
 	return first, nil
+}
+
+func (l *memLog) CheckProducer([]byte, ProducerRules) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refuse
 }
 
 func (l *memLog) Read(offset int64, maxBytes int32) ([]byte, error) {

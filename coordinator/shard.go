@@ -30,6 +30,8 @@ type Options[M Machine] struct {
 	CommitTimeout time.Duration
 	// LoadBufferBytes is how much of the log is read at once while loading.
 	LoadBufferBytes int32
+	// Act gets the machine's actions, on the loop: it must not wait. nil: the machine has none.
+	Act func(action any)
 }
 
 // Step is one request on the machine. Its reply carries the token, in this outcome or a later one.
@@ -54,13 +56,25 @@ type Shard[M Machine] struct {
 	batch   []byte
 	end     int64 // log end with the batch that is being built
 	parked  []parked
-	rest    []op[M] // of the round: not yet decided
+	actions []pendingAction
+	// producer is whose transaction the batch that is built belongs to; nil: nobody's.
+	producer *Producer
+	rest     []op[M] // of the round: not yet decided
 }
 
 type op[M Machine] struct {
 	step Step[M]
 	read bool
 	call *Call
+	// Of a transaction: who writes, or the marker.
+	producer *Producer
+	marker   *Marker
+}
+
+// pendingAction waits for the high watermark to reach end.
+type pendingAction struct {
+	end    int64
+	action any
 }
 
 // parked is a reply that waits for the high watermark to reach end.
@@ -195,6 +209,12 @@ func (s *Shard[M]) round(ops []op[M]) (retry bool, err error) {
 			o.call.finish(nil, admit)
 			continue
 		}
+		if o.producer != nil || o.marker != nil {
+			if err := s.transact(o, now); err != nil {
+				return false, err
+			}
+			continue
+		}
 		s.next++
 		s.waiting[s.next] = o.call
 		if err := s.absorb(o.step(s.machine, now, s.next), now); err != nil {
@@ -230,6 +250,9 @@ func (s *Shard[M]) absorb(o Outcome, now time.Time) error {
 		delete(s.waiting, r.Token)
 		s.parked = append(s.parked, parked{s.end, now.Add(s.o.CommitTimeout), call, r.Answer})
 	}
+	for _, a := range o.Actions {
+		s.actions = append(s.actions, pendingAction{s.end, a})
+	}
 	for _, e := range o.Events {
 		s.o.Logger.Info(e.Message, e.Args...)
 	}
@@ -249,7 +272,7 @@ func (s *Shard[M]) collect(records []Record, timestampMs int64) error {
 		if err := s.flushAbove(RecordSize(r), limit); err != nil {
 			return err
 		}
-		if err := s.machine.Replay(s.end, protocol.NoProducerID, r); err != nil {
+		if err := s.machine.Replay(s.end, s.batchOptions().ProducerID, r); err != nil {
 			return fmt.Errorf("%w: a record of its own: %w", ErrFailed, err)
 		}
 		s.builder.Append(timestampMs, r.Key, r.Value, nil)
@@ -282,7 +305,7 @@ func (s *Shard[M]) flush() error {
 	if s.batch, err = s.builder.AppendTo(s.batch[:0]); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
-	s.builder.Reset(protocol.NoProducer())
+	s.builder.Reset(s.batchOptions())
 	first, err := s.o.Log.Append(s.batch)
 	switch {
 	case err != nil:
@@ -299,6 +322,10 @@ func (s *Shard[M]) flush() error {
 // release gives out the replies that are committed, and gives up those that waited too long.
 func (s *Shard[M]) release(now time.Time) {
 	highWatermark := s.o.Log.HighWatermark()
+	for len(s.actions) > 0 && s.actions[0].end <= highWatermark {
+		s.o.Act(s.actions[0].action)
+		s.actions = s.actions[1:]
+	}
 	n := 0
 	for ; n < len(s.parked); n++ {
 		p := &s.parked[n]
