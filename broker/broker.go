@@ -44,16 +44,17 @@ type Broker struct {
 	nodeID int32
 	values atomic.Pointer[config.Values] // with dynamic broker configs applied
 
-	store       *logstore.Store
-	storeOpened chan struct{}          // closed when store is there, or will not be
-	inspected   *controller.Inspection // what the metadata log held before anything was written
-	controller  *controller.Controller
-	partitions  *replication.Manager
-	groups      *groupcoord.Service
-	srv         *server
-	listeners   []*listener
-	endpoints   []metadata.Endpoint
-	epoch       int64 // of this life's registration
+	store        *logstore.Store
+	storeOpened  chan struct{}          // closed when store is there, or will not be
+	inspected    *controller.Inspection // what the metadata log held before anything was written
+	controller   *controller.Controller
+	partitions   *replication.Manager
+	groups       *groupcoord.Service
+	transactions *txncoord.Service
+	srv          *server
+	listeners    []*listener
+	endpoints    []metadata.Endpoint
+	epoch        int64 // of this life's registration
 
 	fatalOnce sync.Once
 	stopOnce  sync.Once
@@ -99,6 +100,11 @@ func (b *Broker) start(ctx context.Context) error {
 	b.controller.Subscribe("partitions", b.partitions.Apply)
 	b.groups = b.newGroups()
 	b.controller.Subscribe("groups", b.groups.Apply)
+	ids := txncoord.NewProducerIDs(func(ctx context.Context) (int64, int32, error) {
+		return b.controller.AllocateProducerIDs(ctx, b.nodeID, b.epoch)
+	})
+	b.transactions = b.newTransactions(ids)
+	b.controller.Subscribe("transactions", b.transactions.Apply)
 	if err := b.register(ctx); err != nil {
 		return err
 	}
@@ -107,9 +113,7 @@ func (b *Broker) start(ctx context.Context) error {
 		Logger: b.o.Logger, LogLevel: b.o.LogLevel, Clock: b.o.Clock,
 		Config: b.values.Load, Image: b.controller.Image,
 		Partitions: b.partitions, Store: b.store, Controller: b.controller, Groups: b.groups,
-		ProducerIDs: txncoord.NewProducerIDs(func(ctx context.Context) (int64, int32, error) {
-			return b.controller.AllocateProducerIDs(ctx, b.nodeID, b.epoch)
-		}),
+		Transactions: b.transactions, Markers: &markerWriter{b}, ProducerIDs: ids,
 	}
 	b.srv.lookup, b.srv.serve = handlers.Lookup, h.Serve
 	for _, l := range b.listeners {
@@ -341,6 +345,9 @@ func (b *Broker) stop(ctx context.Context) error {
 	if b.controller != nil {
 		if b.epoch >= 0 {
 			errs = append(errs, b.controller.ControlledShutdown(ctx, b.nodeID, b.epoch))
+		}
+		if b.transactions != nil {
+			b.transactions.Close()
 		}
 		if b.groups != nil {
 			b.groups.Close()

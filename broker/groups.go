@@ -7,6 +7,7 @@ import (
 
 	"minikafka/coordinator"
 	"minikafka/groupcoord"
+	"minikafka/logstore"
 	"minikafka/metadata"
 	"minikafka/replication"
 )
@@ -52,6 +53,13 @@ func (l *coordinatorLog) Admit() error {
 func (l *coordinatorLog) Append(batch []byte) (int64, error) {
 	result, err := l.p.Append(replication.AppendRequest{Batch: batch, Acks: 1, Internal: true})
 	return result.FirstOffset, err
+}
+
+func (l *coordinatorLog) CheckProducer(batch []byte, r coordinator.ProducerRules) error {
+	return l.p.Log().CheckProducers(logstore.AppendRules{
+		Origin: logstore.OriginCoordinator, MarkerVersion: r.MarkerVersion,
+		Verification: logstore.Verification{Needed: true, Since: r.VerifiedSince},
+	}, batch)
 }
 
 func (l *coordinatorLog) Read(offset int64, maxBytes int32) ([]byte, error) {

@@ -43,6 +43,8 @@ func (l *diskLog) Append(b []byte) (int64, error) {
 	return first, nil
 }
 
+func (l *diskLog) CheckProducer([]byte, coordinator.ProducerRules) error { return nil }
+
 func (l *diskLog) Read(offset int64, _ int32) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

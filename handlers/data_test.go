@@ -17,6 +17,7 @@ import (
 	"minikafka/metadata"
 	"minikafka/protocol"
 	"minikafka/replication"
+	"minikafka/txncoord"
 )
 
 // dataNode is handlers over real partitions in memory. Topic t has one partition, topic id 7.
@@ -111,7 +112,9 @@ func TestProduceAnswersPerPartition(t *testing.T) {
 		require.Equal(t, c.want.Code, row.ErrorCode, c.want.Message)
 		require.Equal(t, []int64{-1, -1, -1}, []int64{row.BaseOffset, row.LogAppendTime, row.LogStartOffset})
 	}
-	for version, want := range map[int16]*kerr.Error{11: kerr.InvalidTxnState, 12: kerr.TransactionAbortable} {
+	values := n.Config()
+	n.Transactions = txncoord.NewService(txncoord.ServiceOptions{Config: values})
+	for version, want := range map[int16]*kerr.Error{11: kerr.NotEnoughReplicas, 12: kerr.NotEnoughReplicas} {
 		req, id := produceRequest(version, 1, "t", 0, dataBatch(t, true)), "x"
 		req.TransactionID = &id
 		require.Equal(t, want.Code, n.produced(req).ErrorCode)

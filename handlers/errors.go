@@ -14,13 +14,11 @@ import (
 
 // Errors of the handlers themselves.
 var (
-	// ErrTransactionNotOngoing: a transactional batch whose partition was not added to a transaction.
-	ErrTransactionNotOngoing = errors.New("the transaction is not ongoing")
-	ErrInternalTopic         = errors.New("the topic is internal")
-	ErrUnknownTopicID        = errors.New("topic id is not known")
-	ErrInconsistentTopicID   = errors.New("topic id is not that of the log")
-	ErrUnknownTopic          = errors.New("topic or partition is not known")
-	ErrInvalidAcks           = errors.New("acks must be -1, 0 or 1")
+	ErrInternalTopic       = errors.New("the topic is internal")
+	ErrUnknownTopicID      = errors.New("topic id is not known")
+	ErrInconsistentTopicID = errors.New("topic id is not that of the log")
+	ErrUnknownTopic        = errors.New("topic or partition is not known")
+	ErrInvalidAcks         = errors.New("acks must be -1, 0 or 1")
 	// ErrTransactionalID: transactional records without a transactional id, or one that may not be used.
 	ErrTransactionalID = errors.New("transactional id is not authorized")
 	ErrDuplicate       = errors.New("partition comes twice in the request")
@@ -60,7 +58,6 @@ var errorTable = []struct {
 	{protocol.ErrShortBatch, kerr.CorruptMessage},
 	{protocol.ErrCorrupt, kerr.CorruptMessage},
 
-	{ErrTransactionNotOngoing, kerr.TransactionAbortable},
 	{ErrInternalTopic, kerr.InvalidTopicException},
 	{ErrUnknownTopicID, kerr.UnknownTopicID},
 	{ErrInconsistentTopicID, kerr.InconsistentTopicID},
@@ -80,7 +77,6 @@ var fallbacks = []struct {
 	old    *kerr.Error
 }{
 	{kmsg.Produce, 4, kerr.KafkaStorageError, kerr.NotLeaderForPartition},
-	{kmsg.Produce, 12, kerr.TransactionAbortable, kerr.InvalidTxnState},
 	{kmsg.Fetch, 6, kerr.KafkaStorageError, kerr.NotLeaderForPartition},
 	{kmsg.ListOffsets, 5, kerr.OffsetNotAvailable, kerr.LeaderNotAvailable},
 }

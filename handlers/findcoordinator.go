@@ -10,6 +10,7 @@ import (
 	"minikafka/config"
 	"minikafka/groupcoord"
 	"minikafka/metadata"
+	"minikafka/txncoord"
 )
 
 // Key types of FindCoordinator.
@@ -67,10 +68,11 @@ func (h *Handlers) findOne(ctx context.Context, r *Request, req *kmsg.FindCoordi
 }
 
 func (h *Handlers) coordinatorOf(ctx context.Context, r *Request, req *kmsg.FindCoordinatorRequest, key string) found {
+	name, partitionFor := groupcoord.Topic, h.Groups.PartitionFor
 	switch req.CoordinatorType {
 	case groupKey:
 	case transactionKey:
-		return notFound(kerr.CoordinatorNotAvailable) // nothing coordinates transactions yet
+		name, partitionFor = txncoord.Topic, h.Transactions.PartitionFor
 	case shareKey:
 		if req.Version < findKnowsShare {
 			return notFound(kerr.InvalidRequest)
@@ -81,14 +83,18 @@ func (h *Handlers) coordinatorOf(ctx context.Context, r *Request, req *kmsg.Find
 		f.text = kerr.InvalidRequest.Description
 		return f
 	}
-	topic := h.Image().TopicByName(groupcoord.Topic)
+	topic := h.Image().TopicByName(name)
 	if topic == nil {
-		h.createGroupTopic(ctx)
-		if topic = h.Image().TopicByName(groupcoord.Topic); topic == nil {
+		if name == txncoord.Topic {
+			h.createTransactionTopic(ctx)
+		} else {
+			h.createGroupTopic(ctx)
+		}
+		if topic = h.Image().TopicByName(name); topic == nil {
 			return notFound(kerr.CoordinatorNotAvailable)
 		}
 	}
-	return h.view(r.Listener).coordinator(topic, h.Groups.PartitionFor(key))
+	return h.view(r.Listener).coordinator(topic, partitionFor(key))
 }
 
 // coordinator is the leader of a partition, by its endpoint on the listener.
@@ -104,30 +110,49 @@ func (v clusterView) coordinator(t *metadata.Topic, partition int32) found {
 	return found{node: leader, host: e.Host, port: int32(e.Port)}
 }
 
-// createGroupTopic makes __consumer_offsets; somebody else may do so at the same time.
 func (h *Handlers) createGroupTopic(ctx context.Context) {
 	values := h.Config()
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic = groupcoord.Topic
 	t.NumPartitions = config.Get(values, config.OffsetsTopicNumPartitions)
 	t.ReplicationFactor = config.Get(values, config.OffsetsTopicReplicationFactor)
-	for _, c := range [][2]string{
+	h.createInternalTopic(ctx, t, [][2]string{
 		{"cleanup.policy", "compact"},
 		{"compression.type", "producer"},
 		{"segment.bytes", strconv.Itoa(int(config.Get(values, config.OffsetsTopicSegmentBytes)))},
-	} {
+	})
+}
+
+func (h *Handlers) createTransactionTopic(ctx context.Context) {
+	values := h.Config()
+	t := kmsg.NewCreateTopicsRequestTopic()
+	t.Topic = txncoord.Topic
+	t.NumPartitions = config.Get(values, config.TransactionStateLogNumPartitions)
+	t.ReplicationFactor = config.Get(values, config.TransactionStateLogReplicationFactor)
+	h.createInternalTopic(ctx, t, [][2]string{
+		{"cleanup.policy", "compact"},
+		{"compression.type", "uncompressed"},
+		{"min.insync.replicas", strconv.Itoa(int(config.Get(values, config.TransactionStateLogMinISR)))},
+		{"segment.bytes", strconv.Itoa(int(config.Get(values, config.TransactionStateLogSegmentBytes)))},
+		{"unclean.leader.election.enable", "false"},
+	})
+}
+
+// createInternalTopic makes a coordinator's topic; somebody else may do so at the same time.
+func (h *Handlers) createInternalTopic(ctx context.Context, t kmsg.CreateTopicsRequestTopic, configs [][2]string) {
+	for _, c := range configs {
 		t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: c[0], Value: &c[1]})
 	}
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Version, req.TimeoutMillis, req.Topics = 7, autoCreateTimeoutMs, []kmsg.CreateTopicsRequestTopic{t}
 	resp, err := h.Controller.CreateTopics(ctx, req)
 	if err != nil {
-		h.Logger.Error("cannot create the topic of groups", "topic", groupcoord.Topic, "error", err)
+		h.Logger.Error("cannot create an internal topic", "topic", t.Topic, "error", err)
 		return
 	}
 	for _, answered := range resp.Topics {
 		if e := answered.ErrorCode; e != 0 && e != kerr.TopicAlreadyExists.Code {
-			h.Logger.Error("cannot create the topic of groups", "topic", groupcoord.Topic, "error", kerr.ErrorForCode(e), "message", answered.ErrorMessage)
+			h.Logger.Error("cannot create an internal topic", "topic", t.Topic, "error", kerr.ErrorForCode(e), "message", answered.ErrorMessage)
 		}
 	}
 }

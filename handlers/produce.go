@@ -14,6 +14,7 @@ import (
 	"minikafka/metadata"
 	"minikafka/protocol"
 	"minikafka/replication"
+	"minikafka/txncoord"
 )
 
 // Produce v3-v13, advertised from 0 (KAFKA-18659). The order of checks is Kafka's: transactional id (the
@@ -47,22 +48,26 @@ type produceCall struct {
 	image    *metadata.Image
 	internal bool // internal topics are allowed
 	pending  []pendingCommit
-	failed   error // the first error, for acks=0
+	failed   error                              // the first error, for acks=0
+	refused  error                              // of the whole request
+	joined   map[txncoord.TopicPartition]joined // of a transactional request
 }
 
-func (h *Handlers) produce(_ context.Context, r *Request, req *kmsg.ProduceRequest) (kmsg.Response, Later) {
+func (h *Handlers) produce(ctx context.Context, r *Request, req *kmsg.ProduceRequest) (kmsg.Response, Later) {
 	c := produceCall{
 		h: h, resp: newProduceResponse(req), version: req.Version, acks: req.Acks,
 		listener: r.Listener, image: h.Image(), internal: r.ClientID == adminClientID,
 	}
-	refused := error(nil)
-	if req.TransactionID == nil && hasTransactionalRecords(req) {
-		refused = ErrTransactionalID
+	switch {
+	case req.TransactionID != nil:
+		c.joinTransaction(ctx, req)
+	case hasTransactionalRecords(req):
+		c.refused = ErrTransactionalID
 	}
 	for t := range req.Topics {
 		name, err := c.topic(&c.resp.Topics[t])
-		if refused != nil {
-			err = refused
+		if c.refused != nil {
+			err = c.refused
 		}
 		for p := range req.Topics[t].Partitions {
 			row, rowErr := &c.resp.Topics[t].Partitions[p], err
@@ -142,14 +147,23 @@ func (c *produceCall) partition(name string, records []byte, row *kmsg.ProduceRe
 		return ErrInvalidAcks
 	case isInternal(name) && !c.internal:
 		return ErrInternalTopic
-	case batch.IsTransactional():
-		return ErrTransactionNotOngoing
 	}
 	partition := c.h.Partitions.Partition(name, row.Partition)
 	if partition == nil {
 		return replication.ErrNotLeader
 	}
-	result, err := partition.Append(replication.AppendRequest{Batch: records, Acks: c.acks, ProduceVersion: c.version})
+	r := replication.AppendRequest{Batch: records, Acks: c.acks, ProduceVersion: c.version}
+	if batch.IsTransactional() {
+		joined := c.joined[txncoord.TopicPartition{Topic: name, Partition: row.Partition}]
+		if errors.Is(joined.err, errNotAdded) {
+			row.ErrorMessage = kmsg.StringPtr(notAddedText)
+		}
+		if joined.err != nil {
+			return joined.err
+		}
+		r.Verification, r.TransactionV2 = joined.verification, c.version >= produceAdds
+	}
+	result, err := partition.Append(r)
 	if err != nil {
 		if tellsLogStart(err) {
 			row.LogStartOffset, _, _, _ = partition.Offsets()

@@ -1,0 +1,317 @@
+package txncoord
+
+import (
+	"container/heap"
+	"math"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"minikafka/coordinator"
+)
+
+const (
+	noProducerID int64 = -1
+	noEpoch      int16 = -1
+	// exhaustedEpoch is the highest epoch that a client sees.
+	exhaustedEpoch int16 = math.MaxInt16 - 1
+	// maxWait is how long a request waits for the markers of the transaction before it.
+	maxWait = time.Second
+	// versionTwo is the transaction version in which every transaction has an epoch of its own.
+	versionTwo int16 = 2
+)
+
+// TopicPartition names a partition.
+type TopicPartition struct {
+	Topic     string
+	Partition int32
+}
+
+// Settings are what a machine reads of the configuration and the cluster.
+type Settings struct {
+	Expiration, ExpiryInterval time.Duration
+	// Level is the finalized transaction.version.
+	Level func() int16
+	// MaxBatchBytes is the most that a record may take.
+	MaxBatchBytes func() int
+}
+
+// transaction is what is known of a transactional id.
+type transaction struct {
+	id         string
+	producerID int64
+	// previousProducerID is the one before the last step, by which a retry after a change of ids is known.
+	previousProducerID int64
+	nextProducerID     int64 // reserved for when the transaction has ended; -1: none
+	epoch              int16
+	lastEpoch          int16 // the client's before the last step; not stored, -1: not known
+	timeoutMs          int32
+	state              State
+	partitions         map[TopicPartition]struct{} // replaced, never changed
+	updatedMs          int64
+	startedMs          int64 // -1: never
+	version            int16 // the client's transaction.version
+
+	waiting []waiter
+}
+
+// waiter is a request that waits for the markers.
+type waiter struct {
+	until time.Time
+	retry func()
+	busy  func()
+}
+
+// markers is an action: write these, then call Completed.
+type markers struct {
+	id         string
+	producerID int64
+	epoch      int16
+	commit     bool
+	version    int16
+	partitions []TopicPartition
+}
+
+// Machine holds the transactions of one partition of __transaction_state.
+type Machine struct {
+	settings Settings
+	byID     map[string]*transaction
+	timers   timers
+	expireAt time.Time
+	loaded   bool
+
+	// Of the step that is running.
+	now time.Time
+	out coordinator.Outcome
+}
+
+// NewMachine is a machine that has replayed nothing.
+func NewMachine(s Settings) *Machine {
+	return &Machine{settings: s, byID: map[string]*transaction{}}
+}
+
+func (m *Machine) step(now time.Time, decide func()) coordinator.Outcome {
+	m.now, m.out = now, coordinator.Outcome{}
+	decide()
+	return m.out
+}
+
+func (m *Machine) reply(to coordinator.Token, answer any) {
+	m.out.Replies = append(m.out.Replies, coordinator.Reply{Token: to, Answer: answer})
+}
+
+// put makes next the transaction's state: in the log and, as the same, in memory.
+func (m *Machine) put(next transaction) *transaction {
+	next.updatedMs = m.now.UnixMilli()
+	t := m.byID[next.id]
+	if t == nil {
+		t = &transaction{id: next.id}
+		m.byID[next.id] = t
+	} else {
+		next.previousProducerID = t.producerID
+	}
+	next.waiting = t.waiting
+	*t = next
+	m.out.Records = append(m.out.Records, t.record(m.settings.Level()))
+	return t
+}
+
+// wait parks a request until the markers are written; retry must come to an answer or wait again with
+// the same end.
+func (m *Machine) wait(t *transaction, until time.Time, retry, busy func()) {
+	if !until.After(m.now) {
+		busy()
+		return
+	}
+	t.waiting = append(t.waiting, waiter{until, retry, busy})
+	m.timers.add(until, t.id)
+}
+
+// prepare decides how the transaction ends, and has the markers written.
+func (m *Machine) prepare(next transaction, commit bool) *transaction {
+	if commit {
+		next.state = next.state.to(PrepareCommit)
+	} else {
+		next.state = next.state.to(PrepareAbort)
+	}
+	t := m.put(next)
+	m.sendMarkers(t)
+	return t
+}
+
+func (m *Machine) sendMarkers(t *transaction) {
+	m.out.Actions = append(m.out.Actions, markers{
+		id: t.id, producerID: t.producerID, epoch: t.epoch, commit: t.state == PrepareCommit,
+		version: t.version, partitions: t.sorted(),
+	})
+}
+
+// fence aborts the transaction of a producer that is not there any more, or not to be.
+func (m *Machine) fence(t *transaction) {
+	next := *t
+	next.state = next.state.to(PrepareEpochFence)
+	next.epoch, next.lastEpoch = bumped(t.epoch), noEpoch
+	if next.version >= versionTwo {
+		next.epoch, next.lastEpoch = bumped(next.epoch), next.epoch
+	}
+	m.prepare(next, false)
+}
+
+func bumped(epoch int16) int16 { return min(epoch, math.MaxInt16-1) + 1 }
+
+// Completed says that all markers of an ended transaction are written and committed. Its answer is nil.
+func (m *Machine) Completed(now time.Time, from coordinator.Token, id string, producerID int64, epoch int16) coordinator.Outcome {
+	return m.step(now, func() {
+		m.reply(from, nil)
+		t := m.byID[id]
+		if t == nil || !t.state.preparing() || t.producerID != producerID || t.epoch != epoch {
+			return // of another life
+		}
+		next := *t
+		if t.state == PrepareCommit {
+			next.state = next.state.to(CompleteCommit)
+		} else {
+			next.state = next.state.to(CompleteAbort)
+		}
+		if t.nextProducerID != noProducerID {
+			next.producerID, next.epoch, next.nextProducerID = t.nextProducerID, 0, noProducerID
+		}
+		next.partitions = nil
+		t = m.put(next)
+		waiting := t.waiting
+		t.waiting = nil
+		for _, w := range waiting {
+			w.retry()
+		}
+	})
+}
+
+// Loaded has the markers of decided transactions written once more, and arms the time-outs.
+func (m *Machine) Loaded(now time.Time) coordinator.Outcome {
+	return m.step(now, func() {
+		m.loaded = true
+		m.expireAt = now.Add(m.settings.ExpiryInterval)
+		for _, t := range m.byID {
+			switch {
+			case t.state.preparing():
+				m.sendMarkers(t)
+			case t.state == Ongoing:
+				m.timers.add(t.deadline(), t.id)
+			}
+		}
+	})
+}
+
+func (t *transaction) deadline() time.Time {
+	return time.UnixMilli(t.startedMs + int64(t.timeoutMs))
+}
+
+// Wake is when Tick has something to do.
+func (m *Machine) Wake() time.Time {
+	if len(m.timers) > 0 && m.timers[0].at.Before(m.expireAt) {
+		return m.timers[0].at
+	}
+	return m.expireAt
+}
+
+// Tick aborts transactions that are open for too long, refuses those who waited too long, and forgets
+// ids that were not used for long.
+func (m *Machine) Tick(now time.Time) coordinator.Outcome {
+	return m.step(now, func() {
+		for len(m.timers) > 0 && !m.timers[0].at.After(now) {
+			due := heap.Pop(&m.timers).(timer)
+			if t := m.byID[due.id]; t != nil {
+				m.fire(t)
+			}
+		}
+		if m.expireAt.After(now) {
+			return
+		}
+		m.expireAt = now.Add(m.settings.ExpiryInterval)
+		for id, t := range m.byID {
+			if t.state.idle() && now.UnixMilli()-t.updatedMs >= m.settings.Expiration.Milliseconds() {
+				m.out.Records = append(m.out.Records, coordinator.Record{Key: transactionKey(id)})
+				delete(m.byID, id)
+			}
+		}
+	})
+}
+
+func (m *Machine) fire(t *transaction) {
+	if t.state == Ongoing && !t.deadline().After(m.now) {
+		m.out.Events = append(m.out.Events, coordinator.Event{
+			Message: "transaction timed out",
+			Args:    []any{"transactionalId", t.id, "producerId", t.producerID, "epoch", t.epoch, "timeoutMs", t.timeoutMs},
+		})
+		m.fence(t)
+	}
+	kept := t.waiting[:0]
+	for _, w := range t.waiting {
+		if w.until.After(m.now) {
+			kept = append(kept, w)
+		} else {
+			w.busy()
+		}
+	}
+	clear(t.waiting[len(kept):])
+	t.waiting = kept
+}
+
+// Replay applies a record. Those of its own steps are applied already.
+func (m *Machine) Replay(_, _ int64, r coordinator.Record) error {
+	if m.loaded {
+		return nil
+	}
+	id, err := parseKey(r.Key)
+	if err != nil {
+		return err
+	}
+	if r.Value == nil {
+		delete(m.byID, id)
+		return nil
+	}
+	t, err := parseTransaction(id, r.Value)
+	if err != nil {
+		return err
+	}
+	m.byID[id] = t
+	return nil
+}
+
+// ReplayMarker does nothing: nobody's transaction has a partition of __transaction_state.
+func (m *Machine) ReplayMarker(int64, bool) {}
+
+// find is the transaction of a producer, or why it may not use it.
+func (m *Machine) find(id string, producerID int64) (*transaction, *kerr.Error) {
+	if id == "" {
+		return nil, kerr.InvalidRequest
+	}
+	t := m.byID[id]
+	if t == nil || t.producerID != producerID {
+		return t, kerr.InvalidProducerIDMapping
+	}
+	return t, nil
+}
+
+// timers are deadlines, the earliest first; what they are of is looked up when they are due.
+type timers []timer
+
+type timer struct {
+	at time.Time
+	id string
+}
+
+func (t *timers) add(at time.Time, id string) { heap.Push(t, timer{at, id}) }
+
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
+func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (t *timers) Push(x any)        { *t = append(*t, x.(timer)) }
+
+func (t *timers) Pop() any {
+	old := *t
+	last := old[len(old)-1]
+	old[len(old)-1] = timer{}
+	*t = old[:len(old)-1]
+	return last
+}

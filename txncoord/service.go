@@ -1,0 +1,256 @@
+package txncoord
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"minikafka/config"
+	"minikafka/coordinator"
+	"minikafka/metadata"
+)
+
+// Topic holds the records of transactions.
+const Topic = "__transaction_state"
+
+// commitTimeout is how long an answer waits for its records to be committed.
+const commitTimeout = 5 * time.Second
+
+// ServiceOptions say what a service stands on.
+type ServiceOptions struct {
+	NodeID int32
+	Clock  coordinator.Clock
+	Logger *slog.Logger
+	Config *config.Values // of the start: nothing here is dynamic
+	// Level is the finalized transaction.version.
+	Level func() int16
+	// OpenLog is a partition of Topic that this broker leads; nil when it cannot be used.
+	OpenLog     func(partition int32) coordinator.Log
+	ProducerIDs *ProducerIDs
+	Markers     MarkerWriter
+}
+
+// Service finds the shard of a transactional id. It is safe for concurrent use.
+type Service struct {
+	o        ServiceOptions
+	settings Settings
+	// partitions of Topic; until it is there, what it will be made with.
+	partitions atomic.Int32
+	shards     atomic.Pointer[map[int32]*shard] // by partition; replaced whole
+
+	mu     sync.Mutex // held by who replaces shards
+	closed bool
+}
+
+type shard struct {
+	*coordinator.Shard[*Machine]
+	epoch   int32 // the partition's leader epoch: the coordinator epoch of markers
+	senders *senders
+}
+
+// Call is a request that waits in a shard: see Wait.
+type Call = coordinator.Call
+
+// NewService is a service without shards; Apply brings them.
+func NewService(o ServiceOptions) *Service {
+	s := &Service{o: o, settings: Settings{
+		Expiration:     config.Get(o.Config, config.TransactionalIDExpirationMs),
+		ExpiryInterval: config.Get(o.Config, config.TransactionRemoveExpiredIntervalMs),
+		Level:          o.Level,
+	}}
+	s.partitions.Store(config.Get(o.Config, config.TransactionStateLogNumPartitions))
+	s.shards.Store(&map[int32]*shard{})
+	return s
+}
+
+// Apply is the metadata.Subscriber: it starts shards of partitions that this broker leads now and stops
+// those of others. It comes after the partitions themselves.
+func (s *Service) Apply(_ *metadata.Image, delta *metadata.Delta) {
+	for _, t := range delta.DeletedTopics {
+		if t.Name == Topic {
+			s.lead(nil)
+		}
+	}
+	for _, t := range delta.Topics {
+		if t.Name == Topic {
+			s.lead(t)
+		}
+	}
+}
+
+// lead makes the shards those of the partitions that this broker leads; nil: there is no topic. A new
+// leader epoch is a new life: markers carry it.
+func (s *Service) lead(t *metadata.Topic) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	have, next := *s.shards.Load(), map[int32]*shard{}
+	if t == nil || s.closed {
+		t = &metadata.Topic{}
+	} else {
+		s.partitions.Store(int32(len(t.Partitions)))
+	}
+	for p, sh := range have {
+		i := int(p)
+		if i < len(t.Partitions) && t.Partitions[i].Leader == s.o.NodeID && t.Partitions[i].LeaderEpoch == sh.epoch {
+			next[p] = sh
+		}
+	}
+	kept := maps.Clone(next)
+	s.shards.Store(&kept)
+	for p, sh := range have {
+		if next[p] == nil {
+			sh.Stop()
+			sh.senders.stop()
+		}
+	}
+	for i := range t.Partitions {
+		p := int32(i)
+		if t.Partitions[i].Leader != s.o.NodeID || next[p] != nil {
+			continue
+		}
+		if sh := s.start(p, t.Partitions[i].LeaderEpoch); sh != nil {
+			next[p] = sh
+		}
+	}
+	s.shards.Store(&next)
+}
+
+func (s *Service) start(partition, leaderEpoch int32) *shard {
+	log := s.o.OpenLog(partition)
+	if log == nil {
+		return nil
+	}
+	settings := s.settings
+	settings.MaxBatchBytes = log.MaxBatchBytes
+	sh := &shard{epoch: leaderEpoch}
+	logger := s.o.Logger.With("topic", Topic, "partition", partition)
+	sh.senders = newSenders(s.o.Markers, s.o.Clock, logger, sh)
+	sh.senders.started.Add(1)
+	sh.Shard = coordinator.Start(coordinator.Options[*Machine]{
+		Log: log, NewMachine: func() *Machine { return NewMachine(settings) }, Clock: s.o.Clock, Logger: logger,
+		CommitTimeout:   commitTimeout,
+		LoadBufferBytes: config.Get(s.o.Config, config.TransactionStateLogLoadBufferSize),
+		Act:             func(action any) { sh.senders.send(action.(markers)) },
+	})
+	sh.senders.started.Done()
+	return sh
+}
+
+// Close stops all shards; what waits is answered with NOT_COORDINATOR.
+func (s *Service) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.lead(nil)
+}
+
+// PartitionFor is the partition of Topic that holds a transactional id.
+func (s *Service) PartitionFor(id string) int32 {
+	return coordinator.PartitionFor(id, s.partitions.Load())
+}
+
+type step = coordinator.Step[*Machine]
+
+func (s *Service) write(id string, do step) *Call {
+	if sh := (*s.shards.Load())[s.PartitionFor(id)]; sh != nil {
+		return sh.Write(do)
+	}
+	return coordinator.Answered(nil, coordinator.ErrNotCoordinator)
+}
+
+// CheckInit is what is wrong with a time-out whatever the id; nil: nothing.
+func (s *Service) CheckInit(timeoutMs int32) *kerr.Error {
+	if timeoutMs <= 0 || time.Duration(timeoutMs)*time.Millisecond > config.Get(s.o.Config, config.TransactionMaxTimeoutMs) {
+		return kerr.InvalidTransactionTimeout
+	}
+	return nil
+}
+
+// InitProducerID is Machine.InitProducerID. It waits.
+func (s *Service) InitProducerID(ctx context.Context, r Init) Identity {
+	return s.identify(ctx, r.TransactionalID, func(freshID int64) step {
+		r.freshID = freshID
+		return func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
+			return m.InitProducerID(now, t, r)
+		}
+	})
+}
+
+// EndTxn is Machine.EndTxn. It waits.
+func (s *Service) EndTxn(ctx context.Context, r End) Identity {
+	return s.identify(ctx, r.TransactionalID, func(freshID int64) step {
+		r.freshID = freshID
+		return func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome { return m.EndTxn(now, t, r) }
+	})
+}
+
+// identify runs a step, and gets a new producer id for it when it turns out to need one.
+func (s *Service) identify(ctx context.Context, id string, do func(freshID int64) step) Identity {
+	for freshID := noProducerID; ; {
+		identity, e := Wait[Identity](ctx, s.write(id, do(freshID)))
+		switch {
+		case e != nil:
+			return refuse(e)
+		case !identity.needsID:
+			return identity
+		}
+		var err error
+		if freshID, err = s.o.ProducerIDs.Next(ctx); err != nil {
+			s.o.Logger.Warn("no producer id to give", "transactionalId", id, "error", err)
+			return refuse(kerr.CoordinatorLoadInProgress)
+		}
+	}
+}
+
+// AddPartitions is Machine.AddPartitions; its answer is an Added.
+func (s *Service) AddPartitions(r Add) *Call {
+	return s.write(r.TransactionalID, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
+		return m.AddPartitions(now, t, r)
+	})
+}
+
+// Describe is Machine.Describe of one id.
+func (s *Service) Describe(id string) *Call {
+	sh := (*s.shards.Load())[s.PartitionFor(id)]
+	if sh == nil {
+		return coordinator.Answered(nil, coordinator.ErrNotCoordinator)
+	}
+	return sh.Read(func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
+		return m.Describe(now, t, []string{id})
+	})
+}
+
+// List is Machine.List of every shard of this broker.
+func (s *Service) List(f Filter) []*Call {
+	shards := *s.shards.Load()
+	calls := make([]*Call, 0, len(shards))
+	for _, p := range slices.Sorted(maps.Keys(shards)) {
+		calls = append(calls, shards[p].Read(func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
+			return m.List(now, t, f)
+		}))
+	}
+	return calls
+}
+
+// Wait is a call's answer, or the code of why there is none.
+func Wait[T any](ctx context.Context, c *Call) (T, *kerr.Error) {
+	answer, err := c.Wait(ctx)
+	if err == nil {
+		return answer.(T), nil
+	}
+	var none T
+	switch {
+	case errors.Is(err, coordinator.ErrLoading), errors.Is(err, coordinator.ErrBusy):
+		return none, kerr.CoordinatorLoadInProgress
+	case errors.Is(err, coordinator.ErrTimedOut), errors.Is(err, coordinator.ErrUnavailable), ctx.Err() != nil:
+		return none, kerr.CoordinatorNotAvailable
+	}
+	return none, kerr.NotCoordinator
+}
