@@ -164,7 +164,7 @@ func (t *tree) number(name string, n int64) any {
 		return maskID(n)
 	case name == "FinalizedFeaturesEpoch" && n >= 0:
 		return "<epoch>"
-	case (name == "LogAppendTime" || name == "Timestamp" || name == "LogAppendTimeMs") && n >= clockFrom:
+	case (name == "LogAppendTime" || name == "Timestamp" || name == "LogAppendTimeMs" || name == "LastTimestamp" || name == "StartTimestamp") && n >= clockFrom:
 		return "<now>"
 	}
 	return strconv.FormatInt(n, 10)
