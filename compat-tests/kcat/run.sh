@@ -53,6 +53,10 @@ check "-Q at -1" "$t [0] offset 10" "$("${k[@]}" -Q -t "$t:0:-1")"
 check "-Q at a time to come" "$t [0] offset -1" "$("${k[@]}" -Q -t "$t:0:99999999999999")"
 check "-Q of an old time" "$t [0] offset 0" "$("${k[@]}" -Q -t "$t:0:1000")"
 
+t=$(topic transactions)
+seq 1 5 | "${k[@]}" -P -t "$t" -p 0 -X transactional.id="$t" 2>/dev/null
+check "a transaction, read committed" "$(seq 1 5)" "$(consume "$t" -o beginning -X isolation.level=read_committed)"
+
 t=$(topic times)
 echo one | "${k[@]}" -P -t "$t" -p 0
 sleep 0.05

@@ -50,6 +50,10 @@ expect "kafka-get-offsets --time earliest" "^$topic-con:0:1$" "$(tool $tools.Get
 expect "kafka-broker-api-versions" "Produce\(0\): 0 to 13" "$(tool $tools.BrokerApiVersionsCommand)"
 expect "kafka-features" "metadata.version" "$(tool $tools.FeatureCommand describe)"
 expect "kafka-cluster cluster-id" "Cluster ID: ." "$(timeout 60 "$here/apache-kafka" tool $tools.ClusterTool cluster-id --bootstrap-server "$broker" 2>"$work/err")"
+expect "kafka-producer-perf-test --transactional-id" "20000 records sent" "$(tool $tools.ProducerPerformance --topic "$topic" --num-records 20000 --record-size 100 --throughput -1 --transactional-id "$topic-txn" --transaction-duration-ms 20)"
+expect "kafka-transactions list" "$topic-txn.*Complete(Commit|Abort)" "$(tool $tools.TransactionsCommand list)"
+expect "kafka-transactions describe" "$topic-txn.*CompleteCommit" "$(tool $tools.TransactionsCommand describe --transactional-id "$topic-txn")"
+expect "kafka-transactions describe-producers" "ProducerId" "$(tool $tools.TransactionsCommand describe-producers --topic "$topic" --partition 0)"
 groups=$tools.consumer.group.ConsumerGroupCommand
 tool $tools.consumer.ConsoleConsumer --topic "$topic-con" --group "$topic-group" --from-beginning --max-messages 1 --command-property enable.auto.commit=true >/dev/null
 expect "kafka-console-consumer --group, kafka-consumer-groups --list" "^$topic-group$" "$(tool $groups --list)"
