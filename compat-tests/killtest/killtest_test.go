@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,6 +80,7 @@ type run struct {
 	writers  int32
 	rng      *rand.Rand
 	fail     func() error // ends the broker, in the middle of its work
+	dark     atomic.Bool  // the power is going: what is acknowledged from now on would reach nobody
 	lossy    bool         // acknowledged records may be lost, from the end of a partition
 	lost     int
 	maxStart time.Duration
@@ -171,7 +173,7 @@ func (r *run) produce(ctx context.Context, partition, writer int32, burst int64,
 		value = binary.BigEndian.AppendUint64(value, uint64(seq))
 		value = append(value, make([]byte, 100)...)
 		cl.Produce(ctx, &kgo.Record{Partition: partition, Value: value}, func(rec *kgo.Record, err error) {
-			if err == nil {
+			if err == nil && !r.dark.Load() {
 				r.ledgers[partition].ack(w, rec.Offset)
 			}
 		})
@@ -215,7 +217,9 @@ func (r *run) verify(cycle int) {
 				continue
 			}
 			if err := check(sent, found[writer]); err != nil {
-				r.t.Fatalf("cycle %d, partition %d, writer %d: %v", cycle, p, writer, err)
+				log := r.broker.Log()
+				r.t.Fatalf("cycle %d, partition %d (%d to %d), writer %d: %v; %d acknowledged records lie beyond the end; the broker says\n%s",
+					cycle, p, from, end, writer, err, r.ledgers[p].forget(end), log[max(0, len(log)-3000):])
 			}
 		}
 	}

@@ -74,6 +74,9 @@ func newPowerRun(t *testing.T, properties ...string) *powerRun {
 	p := &powerRun{disk: d, topics: map[string]kadm.TopicID{}}
 	p.run = &run{t: t, broker: broker, rng: rand.New(rand.NewPCG(s, 1))}
 	p.fail = func() error {
+		// An fdatasync that is under way in the ioctl may return 0 for what the journal then drops: ext4 does not
+		// report a failed extent conversion after its shutdown. A machine without power acknowledges nothing.
+		p.dark.Store(true)
 		if err := d.cutPower(); err != nil {
 			return err
 		}
@@ -87,6 +90,7 @@ func newPowerRun(t *testing.T, properties ...string) *powerRun {
 
 func (p *powerRun) cycles(n int) {
 	for cycle := range n {
+		p.dark.Store(false)
 		p.start(cycle)
 		ctx, cancel := context.WithCancel(p.t.Context())
 		var creating sync.WaitGroup
