@@ -47,6 +47,9 @@ func (w *markerWriter) WriteMarker(ctx context.Context, topic string, partition 
 func (w *markerWriter) write(ctx context.Context, topic string, partition int32, m coordinator.Marker) error {
 	if topic == groupcoord.Topic { // its coordinator has to know
 		_, err := w.b.groups.EndTransaction(partition, m).Wait(ctx)
+		if errors.Is(err, coordinator.ErrNotCoordinator) || errors.Is(err, coordinator.ErrLoading) {
+			return fmt.Errorf("%w: %w", replication.ErrNotLeader, err)
+		}
 		return err
 	}
 	p := w.b.partitions.Partition(topic, partition)

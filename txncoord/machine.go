@@ -53,6 +53,7 @@ type transaction struct {
 	version            int16 // the client's transaction.version
 
 	waiting []waiter
+	armed   time.Time // of its earliest timer; zero: it has none
 }
 
 // waiter is a request that waits for the markers.
@@ -110,7 +111,7 @@ func (m *Machine) put(next transaction) *transaction {
 	} else {
 		next.previousProducerID = t.producerID
 	}
-	next.waiting = t.waiting
+	next.waiting, next.armed = t.waiting, t.armed
 	*t = next
 	m.out.Records = append(m.out.Records, t.record(m.settings.Level()))
 	return t
@@ -124,7 +125,15 @@ func (m *Machine) wait(t *transaction, until time.Time, retry, busy func()) {
 		return
 	}
 	t.waiting = append(t.waiting, waiter{until, retry, busy})
-	m.timers.add(until, t.id)
+	m.arm(t, until)
+}
+
+// arm has the transaction looked at by then. One timer is enough: it is set again when it is due.
+func (m *Machine) arm(t *transaction, at time.Time) {
+	if t.armed.IsZero() || at.Before(t.armed) {
+		t.armed = at
+		m.timers.add(at, t.id)
+	}
 }
 
 // prepare decides how the transaction ends, and has the markers written.
@@ -196,7 +205,7 @@ func (m *Machine) Loaded(now time.Time) coordinator.Outcome {
 			case t.state.preparing():
 				m.sendMarkers(t)
 			case t.state == Ongoing:
-				m.timers.add(t.deadline(), t.id)
+				m.arm(t, t.deadline())
 			}
 		}
 	})
@@ -220,7 +229,7 @@ func (m *Machine) Tick(now time.Time) coordinator.Outcome {
 	return m.step(now, func() {
 		for len(m.timers) > 0 && !m.timers[0].at.After(now) {
 			due := heap.Pop(&m.timers).(timer)
-			if t := m.byID[due.id]; t != nil {
+			if t := m.byID[due.id]; t != nil && t.armed.Equal(due.at) {
 				m.fire(t)
 			}
 		}
@@ -238,6 +247,7 @@ func (m *Machine) Tick(now time.Time) coordinator.Outcome {
 }
 
 func (m *Machine) fire(t *transaction) {
+	t.armed = time.Time{}
 	if t.state == Ongoing && !t.deadline().After(m.now) {
 		m.out.Events = append(m.out.Events, coordinator.Event{
 			Message: "transaction timed out",
@@ -255,6 +265,12 @@ func (m *Machine) fire(t *transaction) {
 	}
 	clear(t.waiting[len(kept):])
 	t.waiting = kept
+	for _, w := range kept {
+		m.arm(t, w.until)
+	}
+	if t.state == Ongoing {
+		m.arm(t, t.deadline())
+	}
 }
 
 // Replay applies a record. Those of its own steps are applied already.

@@ -159,7 +159,7 @@ func (m *Machine) add(from coordinator.Token, r Add, until time.Time) {
 	began := t.state != Ongoing
 	t = m.put(next)
 	if began {
-		m.timers.add(t.deadline(), t.id)
+		m.arm(t, t.deadline())
 	}
 	m.reply(from, Added{})
 }

@@ -59,6 +59,7 @@ func (b *bench) crash() {
 		got := b.m.byID[id]
 		want, have := *t, *got
 		want.waiting, want.lastEpoch, have.lastEpoch = nil, 0, 0
+		want.armed = time.Time{}
 		if len(want.partitions) == 0 {
 			want.partitions, have.partitions = nil, nil
 		}
@@ -259,4 +260,22 @@ func TestRecordsThatAreNoTransactionsAreRefused(t *testing.T) {
 	bomb := append(append([]byte(nil), whole.Value[:17]...), 0xff, 0xff, 0xff, 0xff, 0x0f)
 	require.Error(t, m.Replay(0, -1, coordinator.Record{Key: whole.Key, Value: append(bomb, make([]byte, 16)...)}))
 	require.Error(t, m.Replay(0, -1, coordinator.Record{Key: []byte{0, 1, 0, 0}, Value: whole.Value}))
+}
+
+func TestTimersDoNotPileUp(t *testing.T) {
+	b := newBench(t)
+	b.init(begin)
+	for n := range int16(1000) {
+		b.add(Add{TransactionalID: "t", Epoch: n, Version: 2, Partitions: p0})
+		b.end(End{TransactionalID: "t", Epoch: n, Commit: true, VersionTwo: true})
+		b.written()
+	}
+	require.Len(t, b.m.timers, 1)
+	began := b.now.Add(time.Second)
+	b.now = began
+	b.add(Add{TransactionalID: "t", Epoch: 1000, Version: 2, Partitions: p0})
+	for len(b.actions) == 0 {
+		b.wake()
+	}
+	require.Equal(t, began.Add(time.Minute), b.now)
 }
