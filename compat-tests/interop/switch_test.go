@@ -38,7 +38,8 @@ func TestOneDirectoryServedByBothInTurn(t *testing.T) {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
 			h := &history{highestID: -1, groupAt: -1, node: newNode(t, f, 2, snapshots[f],
-				"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS")}
+				"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS",
+				"allow.everyone.if.no.acl.found=true")} // else ours does not start: it has no access control
 			if f == dynamic {
 				h.format()
 			} else { // ours formats an empty directory, and Kafka finds it so; the metadata has a directory of its own
