@@ -1,7 +1,5 @@
-// Package dumplog holds `minikafka dump-log` against Apache Kafka's DumpLogSegments on the same files: those that
-// Kafka wrote and those that we wrote. The two must print the same, line for line, but for the listed
-// differences; and Kafka's tool must find nothing wrong with ours. It also compacts: a load of keys on our
-// broker is read back and compared before and after.
+//go:build kafka
+
 package dumplog
 
 import (
@@ -46,7 +44,7 @@ func client(t *testing.T, addr string, opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-func create(t *testing.T, ctx context.Context, addr, topic string, configs map[string]string) {
+func create(ctx context.Context, t *testing.T, addr, topic string, configs map[string]string) {
 	t.Helper()
 	set := map[string]*string{}
 	for k, v := range configs {
@@ -59,7 +57,7 @@ func create(t *testing.T, ctx context.Context, addr, topic string, configs map[s
 
 // loadKeys writes rounds of records of few keys with every codec, one in five a tombstone, then as many bytes of
 // other keys as close the segment, and returns the last value of each key.
-func loadKeys(t *testing.T, ctx context.Context, addr, topic string) (last map[string]string, count int) {
+func loadKeys(ctx context.Context, t *testing.T, addr, topic string) (last map[string]string, count int) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 2))
 	last = map[string]string{}
@@ -99,7 +97,7 @@ func loadKeys(t *testing.T, ctx context.Context, addr, topic string) (last map[s
 }
 
 // readAll reads the topic's only partition from its start to its present end.
-func readAll(t *testing.T, ctx context.Context, addr, topic string) (last map[string]string, count int) {
+func readAll(ctx context.Context, t *testing.T, addr, topic string) (last map[string]string, count int) {
 	t.Helper()
 	ends, err := kadm.NewClient(client(t, addr)).ListEndOffsets(ctx, topic)
 	require.NoError(t, err)
@@ -125,7 +123,7 @@ func readAll(t *testing.T, ctx context.Context, addr, topic string) (last map[st
 }
 
 // loadTransactions commits, aborts, and leaves idempotent data.
-func loadTransactions(t *testing.T, ctx context.Context, addr, topic string) {
+func loadTransactions(ctx context.Context, t *testing.T, addr, topic string) {
 	t.Helper()
 	cl := client(t, addr, kgo.TransactionalID("dumplog"), kgo.TransactionTimeout(time.Minute))
 	for i := range 6 {
@@ -154,19 +152,19 @@ func consumeAsGroup(t *testing.T, ctx context.Context, addr, topic string) {
 func load(t *testing.T, addr string, transactions bool, dataDir string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-	create(t, ctx, addr, "plain", map[string]string{"message.timestamp.type": "LogAppendTime"})
-	want, _ := loadKeys(t, ctx, addr, "plain")
+	create(ctx, t, addr, "plain", map[string]string{"message.timestamp.type": "LogAppendTime"})
+	_, _ = loadKeys(ctx, t, addr, "plain")
 	if transactions {
-		create(t, ctx, addr, "txn", nil)
-		loadTransactions(t, ctx, addr, "txn")
+		create(ctx, t, addr, "txn", nil)
+		loadTransactions(ctx, t, addr, "txn")
 	}
-	create(t, ctx, addr, "compacted", map[string]string{
+	create(ctx, t, addr, "compacted", map[string]string{
 		"cleanup.policy": "compact", "delete.retention.ms": "500", "file.delete.delay.ms": "100", "min.cleanable.dirty.ratio": "0.01",
 	})
 	if transactions {
-		loadTransactions(t, ctx, addr, "compacted")
+		loadTransactions(ctx, t, addr, "compacted")
 	}
-	want, written := loadKeys(t, ctx, addr, "compacted")
+	want, written := loadKeys(ctx, t, addr, "compacted")
 	if transactions {
 		for j := range 5 { // the last committed transaction wrote these, before loadKeys did
 			if _, ok := want[fmt.Sprintf("key %d", j)]; !ok {
@@ -178,16 +176,16 @@ func load(t *testing.T, addr string, transactions bool, dataDir string) {
 	var found map[string]string
 	count := written
 	require.Eventually(t, func() bool {
-		found, count = readAll(t, ctx, addr, "compacted")
+		found, count = readAll(ctx, t, addr, "compacted")
 		return count < written/4
 	}, 40*time.Second, 200*time.Millisecond, "compaction did not run")
 	require.Equal(t, want, found)
 	t.Logf("%d records were written, %d are left, %d keys", written, count, len(want))
 	// Again with something dirty and the horizon over: tombstones and markers go.
 	time.Sleep(700 * time.Millisecond)
-	want, written = loadKeys(t, ctx, addr, "compacted")
+	want, written = loadKeys(ctx, t, addr, "compacted")
 	require.Eventually(t, func() bool {
-		found, count = readAll(t, ctx, addr, "compacted")
+		found, count = readAll(ctx, t, addr, "compacted")
 		return count < written/4
 	}, 40*time.Second, 200*time.Millisecond)
 	require.Equal(t, want, found)
