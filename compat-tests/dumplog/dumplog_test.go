@@ -137,7 +137,7 @@ func loadTransactions(ctx context.Context, t *testing.T, addr, topic string) {
 }
 
 // consumeAsGroup reads a little in a group, commits, and leaves; then the group's offsets are deleted.
-func consumeAsGroup(t *testing.T, ctx context.Context, addr, topic string) {
+func consumeAsGroup(ctx context.Context, t *testing.T, addr, topic string) {
 	t.Helper()
 	for _, group := range []string{"stays", "goes"} {
 		cl := client(t, addr, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -172,7 +172,7 @@ func load(t *testing.T, addr string, transactions bool, dataDir string) {
 			}
 		}
 	}
-	consumeAsGroup(t, ctx, addr, "plain")
+	consumeAsGroup(ctx, t, addr, "plain")
 	var found map[string]string
 	count := written
 	require.Eventually(t, func() bool {
