@@ -130,7 +130,7 @@ func (b *Broker) Pid() int { return b.cmd.Process.Pid }
 // Run starts the process and returns when it answers an ApiVersions request.
 func (b *Broker) Run() error { return b.RunUnder() }
 
-// RunUnder is Run with a command before the broker's own, which must exec it ("prlimit", "--nofile=256").
+// RunUnder is Run with a command before the broker's own, which must exec it ("nice", "-n", "5").
 func (b *Broker) RunUnder(wrapper ...string) error {
 	log, err := os.OpenFile(filepath.Join(b.Dir, "broker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -72,7 +72,7 @@ func TestServesMorePartitionsThanDescriptors(t *testing.T) {
 	b, err := brokerproc.New(t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = b.Kill() })
-	require.NoError(t, b.RunUnder("prlimit", "--nofile=256:256"))
+	require.NoError(t, b.RunUnder("sh", "-c", `ulimit -n 256 && exec "$@"`, "sh"))
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
 	require.NoError(t, err)
 	defer cl.Close()
@@ -89,7 +89,7 @@ func TestServesMorePartitionsThanDescriptors(t *testing.T) {
 	require.LessOrEqual(t, n, 256)
 	for _, end := range []func() error{b.Kill, b.Stop} {
 		require.NoError(t, end())
-		require.NoError(t, b.RunUnder("prlimit", "--nofile=256:256"))
+		require.NoError(t, b.RunUnder("sh", "-c", `ulimit -n 256 && exec "$@"`, "sh"))
 		require.Equal(t, int64(20_000), total(t, b, "many"))
 		require.Equal(t, 20_000, consume(t, b, "many", 20_000))
 	}
