@@ -32,10 +32,10 @@ var (
 
 	SocketRequestMaxBytes = size("socket.request.max.bytes", 104857600,
 		"Largest request; a larger one closes the connection.", atLeast(1))
-	SocketSendBufferBytes = size("socket.send.buffer.bytes", 102400,
-		"Send buffer of a connection's socket; -1 is the system's own choice.")
-	SocketReceiveBufferBytes = size("socket.receive.buffer.bytes", 102400,
-		"Receive buffer of a connection's socket; -1 is the system's own choice.")
+	_ = size("socket.send.buffer.bytes", 102400,
+		"Send buffer of a connection's socket; -1 is the system's own choice.", noEffect)
+	_ = size("socket.receive.buffer.bytes", 102400,
+		"Receive buffer of a connection's socket; -1 is the system's own choice.", noEffect)
 	ConnectionsMaxIdleMs = millis("connections.max.idle.ms", 600000, "Idle time after which a connection is closed.")
 	MaxConnections       = number("max.connections", 2147483647, "Connections that are open at once.", clusterWide, atLeast(0))
 	MaxConnectionsPerIP  = number("max.connections.per.ip", 2147483647,
@@ -72,8 +72,8 @@ var (
 
 	LogRetentionCheckIntervalMs = millis("log.retention.check.interval.ms", 300000,
 		"How often logs are checked for segments to delete.", atLeast(1))
-	LogFlushOffsetCheckpointIntervalMs = millis("log.flush.offset.checkpoint.interval.ms", 60000,
-		"How often the recovery points are written.", asInt, atLeast(0))
+	_ = millis("log.flush.offset.checkpoint.interval.ms", 60000,
+		"How often the recovery points are written.", noEffect, asInt, atLeast(0))
 	ReplicaHighWatermarkCheckpointIntervalMs = millis("replica.high.watermark.checkpoint.interval.ms", 5000,
 		"How often the high watermarks are written.")
 	NumRecoveryThreadsPerDataDir = number("num.recovery.threads.per.data.dir", 2,

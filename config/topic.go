@@ -29,12 +29,12 @@ var (
 	CompressionType = text("compression.type", "producer",
 		"Codec that batches are stored with; producer keeps what was sent.",
 		clusterWide, oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), topic("compression.type"))
-	CompressionGzipLevel = number("compression.gzip.level", -1, "Level when the broker compresses with gzip.",
-		clusterWide, valid(gzipLevel{}), topic("compression.gzip.level"))
-	CompressionLz4Level = number("compression.lz4.level", 9, "Level when the broker compresses with lz4.",
-		clusterWide, between(1, 17), topic("compression.lz4.level"))
-	CompressionZstdLevel = number("compression.zstd.level", 3, "Level when the broker compresses with zstd.",
-		clusterWide, between(-131072, 22), topic("compression.zstd.level"))
+	_ = number("compression.gzip.level", -1, "Level when the broker compresses with gzip.",
+		clusterWide, noEffect, valid(gzipLevel{}), topic("compression.gzip.level"))
+	_ = number("compression.lz4.level", 9, "Level when the broker compresses with lz4.",
+		clusterWide, noEffect, between(1, 17), topic("compression.lz4.level"))
+	_ = number("compression.zstd.level", 3, "Level when the broker compresses with zstd.",
+		clusterWide, noEffect, between(-131072, 22), topic("compression.zstd.level"))
 	DeleteRetentionMs = millis("log.cleaner.delete.retention.ms", 86400000,
 		"How long a tombstone stays in a compacted topic.",
 		clusterWide, atLeast(0), topic("delete.retention.ms"))
@@ -51,9 +51,9 @@ var (
 	MaxCompactionLagMs = millis("log.cleaner.max.compaction.lag.ms", forever,
 		"Age at which a record is certain to have been seen by the cleaner.",
 		clusterWide, atLeast(1), topic("max.compaction.lag.ms"))
-	MaxDecompressedMessageBytes = size("max.decompressed.message.bytes", math.MaxInt32-8,
+	_ = size("max.decompressed.message.bytes", math.MaxInt32-8,
 		"Largest batch after decompression.",
-		clusterWide, between(1, math.MaxInt32-8), topic("max.decompressed.message.bytes"))
+		clusterWide, noEffect, between(1, math.MaxInt32-8), topic("max.decompressed.message.bytes"))
 	MaxMessageBytes = size("message.max.bytes", 1048588, "Largest record batch, as stored.",
 		clusterWide, atLeast(0), topic("max.message.bytes"))
 	MessageTimestampType = text("log.message.timestamp.type", "CreateTime",
@@ -89,9 +89,9 @@ var (
 	SegmentMs = millis("log.roll.ms", 604800000, "Age at which a segment is closed though it is not full.",
 		clusterWide, noDefault, then(rollHours.row),
 		topic("segment.ms", defaultText("604800000"), atLeast(1)))
-	UncleanLeaderElectionEnable = boolean("unclean.leader.election.enable", false,
+	_ = boolean("unclean.leader.election.enable", false,
 		"Whether a replica that is not in sync may become leader, which loses records.",
-		clusterWide, topic("unclean.leader.election.enable"))
+		clusterWide, noEffect, topic("unclean.leader.election.enable"))
 )
 
 // Topic configs that are described, validated and kept, and that nothing here acts on yet.
