@@ -15,6 +15,7 @@ type Settings struct {
 	MaxSize                              int
 	OffsetMetadataMaxBytes               int
 	OffsetsRetention, ExpiryInterval     time.Duration
+	Consumer                             ConsumerSettings
 	// MaxBatchBytes is the most that the records of one request may take.
 	MaxBatchBytes func() int
 	// NewMemberID makes the random part of a member id.
