@@ -185,49 +185,6 @@ func (b *Broker) listen() error {
 	return nil
 }
 
-func (b *Broker) openStore(ctx context.Context) (err error) {
-	v := b.o.Config
-	defer close(b.storeOpened)
-	files, _ := descriptorShares()
-	b.store, err = logstore.Open(ctx, logstore.Options{
-		FS: b.o.FS, Clock: b.o.Clock, Logger: b.o.Logger,
-		Dirs: config.Get(v, config.LogDirs), MetadataDir: config.Get(v, config.MetadataLogDir),
-		NodeID: b.nodeID, ClusterID: b.o.ClusterID,
-		// Nothing is deleted before the topic's own configuration is known.
-		DefaultConfig:          logstore.Config{RetentionBytes: -1, RetentionMs: -1, IndexIntervalBytes: -1},
-		RecoveryThreads:        int(config.Get(v, config.NumRecoveryThreadsPerDataDir)),
-		RetentionCheckInterval: config.Get(v, config.LogRetentionCheckIntervalMs),
-		CheckpointInterval:     config.Get(v, config.ReplicaHighWatermarkCheckpointIntervalMs),
-		Cleaner:                cleanerConfig(v),
-		OnDirFailure:           b.dirFailed,
-		OpenFiles:              files,
-		Lazy:                   true,
-		Admit: func(dir string) error {
-			b.inspected, err = controller.Inspect(b.controllerOptions(dir))
-			return err
-		},
-	})
-	return err
-}
-
-// dirFailed: the partitions of other directories go on; without the metadata's, or any, nothing does.
-func (b *Broker) dirFailed(dir string, cause error) {
-	<-b.storeOpened // a directory may fail while the store is being opened
-	if b.store == nil {
-		return // the start ends with an error of its own
-	}
-	b.o.Logger.Error("log directory is offline", "dir", dir, "error", cause)
-	online := 0
-	for _, d := range b.store.Dirs() {
-		if !d.Offline {
-			online++
-		}
-	}
-	if online == 0 || dir == b.store.MetadataDir() {
-		b.fatal(fmt.Errorf("log directory %s: %w", dir, cause))
-	}
-}
-
 func (b *Broker) fatal(err error) {
 	b.fatalOnce.Do(func() {
 		b.o.Logger.Error("the broker cannot go on", "error", err)

@@ -72,10 +72,12 @@ var (
 
 	LogRetentionCheckIntervalMs = millis("log.retention.check.interval.ms", 300000,
 		"How often logs are checked for segments to delete.", atLeast(1))
-	_ = millis("log.flush.offset.checkpoint.interval.ms", 60000,
-		"How often the recovery points are written.", noEffect, asInt, atLeast(0))
+	LogFlushOffsetCheckpointIntervalMs = millis("log.flush.offset.checkpoint.interval.ms", 60000,
+		"How often the recovery points are written; 0 is once.", asInt, atLeast(0))
+	LogFlushStartOffsetCheckpointIntervalMs = millis("log.flush.start.offset.checkpoint.interval.ms", 60000,
+		"How often the log starts are written; 0 is once.", asInt, atLeast(0))
 	ReplicaHighWatermarkCheckpointIntervalMs = millis("replica.high.watermark.checkpoint.interval.ms", 5000,
-		"How often the high watermarks are written.")
+		"How often the high watermarks are written; 0 is once.")
 	NumRecoveryThreadsPerDataDir = number("num.recovery.threads.per.data.dir", 2,
 		"Logs of a directory that are opened at once at start.", clusterWide, atLeast(1))
 	ProducerIDExpirationMs = millis("producer.id.expiration.ms", 86400000,

@@ -103,7 +103,6 @@ var known = []Row{
 	knownBroker("leader.imbalance.check.interval.seconds", Long, "300", ReadOnly, Range{1, open}),
 	knownBroker("log.cleaner.io.buffer.size", Int, "524288", ClusterWide, Range{0, open}),
 	knownBroker("log.dir.failure.timeout.ms", Long, "30000", ReadOnly, Range{1, open}),
-	knownBroker("log.flush.start.offset.checkpoint.interval.ms", Int, "60000", ReadOnly, Range{0, open}),
 	knownBroker("max.connection.creation.rate", Int, "2147483647", ClusterWide, Range{0, open}),
 	knownBroker("max.connections.per.ip.overrides", String, "", ClusterWide, nil),
 	knownBroker("metadata.max.idle.interval.ms", Int, "500", ReadOnly, Range{0, open}),

@@ -8,8 +8,15 @@ import (
 	"minikafka/internal/clock"
 )
 
-// highWatermarkInterval is replica.high.watermark.checkpoint.interval.ms.
-const highWatermarkInterval = 5 * time.Second
+// Never is the interval of a task that runs once after the start and not again, as Kafka's scheduler has it
+// for an interval of 0.
+const Never time.Duration = -1
+
+// firstRun is when Kafka runs a periodic task first, unless its interval is shorter.
+const firstRun = 30 * time.Second
+
+// flushCheck is how often logs are looked at whose flush.ms may be over.
+const flushCheck = 5 * time.Second
 
 // background is a store's one goroutine: checkpoints, retention, flushes of rolled segments and by time,
 // removal of files whose delay is over. Others only leave work here.
@@ -65,17 +72,42 @@ func (b *background) after(delay time.Duration, what string, do func() error) {
 	b.wake()
 }
 
-// schedule is when each periodic task is due next.
-type schedule struct {
-	highWatermarks, checkpoints, retention time.Time
+// task is something that is done again and again.
+type task struct {
+	every time.Duration
+	due   time.Time
+	do    func(now time.Time)
+}
+
+// tasks are the periodic ones. A checkpoint whose write fails took its directory offline and was logged.
+func (b *background) tasks(now time.Time) []task {
+	o := &b.store.o
+	checkpoint := func(name string) func(time.Time) {
+		return func(time.Time) { _ = b.store.checkpointAll(name) }
+	}
+	list := []task{
+		{every: flushCheck, do: b.store.flushByTime},
+		{every: o.HighWatermarkInterval, do: checkpoint(highWatermarkFile)},
+		{every: o.RecoveryPointInterval, do: checkpoint(recoveryPointFile)},
+		{every: o.LogStartInterval, do: checkpoint(logStartFile)},
+		{every: o.RetentionCheckInterval, do: func(time.Time) { b.store.deleteOldSegments() }},
+	}
+	for i := range list {
+		t := &list[i]
+		t.due = now.Add(t.every)
+		if t.every == Never {
+			t.due = now.Add(firstRun)
+		}
+	}
+	retention := &list[len(list)-1]
+	retention.due = now.Add(min(firstRun, retention.every))
+	return list
 }
 
 func (b *background) run() {
 	defer close(b.done)
-	o := &b.store.o
-	now := b.clock.Now()
-	due := schedule{now.Add(highWatermarkInterval), now.Add(o.CheckpointInterval), now.Add(min(30*time.Second, o.RetentionCheckInterval))}
-	timer := b.clock.NewTimer(highWatermarkInterval)
+	tasks := b.tasks(b.clock.Now())
+	timer := b.clock.NewTimer(flushCheck)
 	defer timer.Stop()
 	for {
 		select {
@@ -86,28 +118,36 @@ func (b *background) run() {
 		}
 		b.flushRolled()
 		next := b.removeDue()
-		now = b.clock.Now()
-		if !now.Before(due.highWatermarks) {
-			due.highWatermarks = now.Add(highWatermarkInterval)
-			b.store.flushByTime(now)
-			_ = b.store.checkpointAll(highWatermarkFile) // an error took the directory offline and was logged
+		if b.store.logStartMoved.Swap(false) {
+			_ = b.store.checkpointAll(logStartFile)
 		}
-		if !now.Before(due.checkpoints) || b.store.logStartMoved.Swap(false) {
-			due.checkpoints = now.Add(o.CheckpointInterval)
-			_ = b.store.checkpointAll(recoveryPointFile, logStartFile)
-		}
-		if !now.Before(due.retention) {
-			due.retention = now.Add(o.RetentionCheckInterval)
-			b.store.deleteOldSegments()
-		}
-		for _, t := range []time.Time{due.highWatermarks, due.checkpoints, due.retention} {
-			if next.IsZero() || t.Before(next) {
-				next = t
-			}
+		for i := range tasks {
+			next = earlier(next, tasks[i].run(b.clock.Now()))
 		}
 		timer.Stop()
 		timer.Reset(max(next.Sub(b.clock.Now()), 0))
 	}
+}
+
+// run does the task if it is due and returns when it is due next; zero is never.
+func (t *task) run(now time.Time) time.Time {
+	if t.due.IsZero() || now.Before(t.due) {
+		return t.due
+	}
+	t.do(now)
+	t.due = now.Add(t.every)
+	if t.every == Never {
+		t.due = time.Time{}
+	}
+	return t.due
+}
+
+// earlier is the earlier time; zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (b *background) flushRolled() {

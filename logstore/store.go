@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,16 +21,18 @@ import (
 
 // Options say what a store stands on.
 type Options struct {
-	FS                                         vfs.FS
-	Clock                                      clock.Clock
-	Logger                                     *slog.Logger
-	Dirs                                       []string // log.dirs
-	MetadataDir                                string   // "" is Dirs[0]
-	NodeID                                     int32
-	ClusterID                                  string // wanted; "" takes what the dirs say, or makes one
-	DefaultConfig                              Config // for logs found on disk, until SetConfig
-	RecoveryThreads                            int
-	RetentionCheckInterval, CheckpointInterval time.Duration
+	FS                     vfs.FS
+	Clock                  clock.Clock
+	Logger                 *slog.Logger
+	Dirs                   []string // log.dirs
+	MetadataDir            string   // "" is Dirs[0]
+	NodeID                 int32
+	ClusterID              string // wanted; "" takes what the dirs say, or makes one
+	DefaultConfig          Config // for logs found on disk, until SetConfig
+	RecoveryThreads        int
+	RetentionCheckInterval time.Duration
+	// How often the checkpoint files are written; 0 is Kafka's default, Never is once.
+	HighWatermarkInterval, RecoveryPointInterval, LogStartInterval time.Duration
 	// OpenFiles bounds the segment files that are open at once; 0 is half of what the process may open.
 	OpenFiles int
 	// Cleaner says how compaction runs; the zero value is Kafka's defaults.
@@ -59,9 +62,9 @@ func (o Options) withDefaults() Options {
 	if o.RetentionCheckInterval <= 0 {
 		o.RetentionCheckInterval = 5 * time.Minute
 	}
-	if o.CheckpointInterval <= 0 {
-		o.CheckpointInterval = time.Minute
-	}
+	o.HighWatermarkInterval = cmp.Or(o.HighWatermarkInterval, 5*time.Second)
+	o.RecoveryPointInterval = cmp.Or(o.RecoveryPointInterval, time.Minute)
+	o.LogStartInterval = cmp.Or(o.LogStartInterval, time.Minute)
 	return o
 }
 
