@@ -3,9 +3,11 @@ package coordinator
 import (
 	"context"
 	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Errors of a call; who answers maps them to Kafka's codes.
+// Errors of a call; Wait has Kafka's codes of them.
 var (
 	ErrNotCoordinator = errors.New("not the coordinator")
 	ErrLoading        = errors.New("the coordinator is loading")
@@ -59,4 +61,20 @@ func (c *Call) Ready() (answer any, err error, ready bool) {
 	default:
 		return nil, nil, false
 	}
+}
+
+// Wait is a call's answer, or the code of why there is none.
+func Wait[T any](ctx context.Context, c *Call) (T, *kerr.Error) {
+	answer, err := c.Wait(ctx)
+	if err == nil {
+		return answer.(T), nil
+	}
+	var none T
+	switch {
+	case errors.Is(err, ErrLoading), errors.Is(err, ErrBusy):
+		return none, kerr.CoordinatorLoadInProgress
+	case errors.Is(err, ErrTimedOut), errors.Is(err, ErrUnavailable), ctx.Err() != nil:
+		return none, kerr.CoordinatorNotAvailable
+	}
+	return none, kerr.NotCoordinator
 }

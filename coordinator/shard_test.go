@@ -66,14 +66,14 @@ func total(c *counter, _ time.Time, from Token) Outcome {
 	return Outcome{Replies: []Reply{{from, c.total}}}
 }
 
-func start(t *testing.T, l *memLog) *Shard[*counter] {
+func start(t *testing.T, l *MemLog) *Shard[*counter] {
 	t.Helper()
 	s := Start(options(l))
 	t.Cleanup(s.Stop)
 	return s
 }
 
-func options(l *memLog) Options[*counter] {
+func options(l *MemLog) Options[*counter] {
 	return Options[*counter]{
 		Log: l, NewMachine: func() *counter { return &counter{} }, Clock: clock.Real(),
 		Logger: slog.New(slog.DiscardHandler), CommitTimeout: 5 * time.Second, LoadBufferBytes: 100,
@@ -88,7 +88,7 @@ func answer(t *testing.T, c *Call) int {
 }
 
 func TestStateIsTheReplayOfTheLog(t *testing.T) {
-	l := &memLog{}
+	l := &MemLog{}
 	s := start(t, l)
 	sum := 0
 	for n := range 20 {
@@ -104,7 +104,7 @@ func TestStateIsTheReplayOfTheLog(t *testing.T) {
 }
 
 func TestRequestsThatWaitTogetherShareOneAppend(t *testing.T) {
-	l := &memLog{}
+	l := &MemLog{}
 	s := start(t, l)
 	block := make(chan struct{})
 	s.Read(func(*counter, time.Time, Token) Outcome { <-block; return Outcome{} })
@@ -121,7 +121,7 @@ func TestRequestsThatWaitTogetherShareOneAppend(t *testing.T) {
 
 func TestReplyWaitsForTheHighWatermark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{held: true}
+		l := &MemLog{held: true}
 		s := Start(options(l))
 		defer s.Stop()
 		write, read := s.Write(add(7)), s.Read(total)
@@ -138,7 +138,7 @@ func TestReplyWaitsForTheHighWatermark(t *testing.T) {
 
 func TestReplyThatWaitsTooLongTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := Start(options(&memLog{held: true}))
+		s := Start(options(&MemLog{held: true}))
 		defer s.Stop()
 		began := time.Now()
 		_, err := s.Write(add(1)).Wait(t.Context())
@@ -148,7 +148,7 @@ func TestReplyThatWaitsTooLongTimesOut(t *testing.T) {
 }
 
 func TestWriteIsRefusedBeforeTheMachineSeesIt(t *testing.T) {
-	l := &memLog{admit: ErrUnavailable}
+	l := &MemLog{admit: ErrUnavailable}
 	s := start(t, l)
 	_, err := s.Write(add(5)).Wait(t.Context())
 	require.ErrorIs(t, err, ErrUnavailable)
@@ -156,14 +156,14 @@ func TestWriteIsRefusedBeforeTheMachineSeesIt(t *testing.T) {
 }
 
 func TestDeposedLeaderAnswersNoReads(t *testing.T) {
-	s := start(t, &memLog{admit: ErrNotCoordinator})
+	s := start(t, &MemLog{admit: ErrNotCoordinator})
 	_, err := s.Read(total).Wait(t.Context())
 	require.ErrorIs(t, err, ErrNotCoordinator)
 }
 
 func TestTickIsCalledWhenTheMachineWantsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &MemLog{}
 		s := Start(options(l))
 		defer s.Stop()
 		s.Read(func(c *counter, now time.Time, _ Token) Outcome { c.wake = now.Add(time.Hour); return Outcome{} })
@@ -176,7 +176,7 @@ func TestTickIsCalledWhenTheMachineWantsIt(t *testing.T) {
 
 func TestTickWaitsUntilWritesAreAdmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &MemLog{}
 		s := Start(options(l))
 		defer s.Stop()
 		s.Read(func(c *counter, now time.Time, _ Token) Outcome { c.wake = now.Add(time.Second); return Outcome{} })
@@ -191,7 +191,7 @@ func TestTickWaitsUntilWritesAreAdmitted(t *testing.T) {
 
 func TestFailedAppendDropsTheMachineAndLoadsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &MemLog{}
 		s := Start(options(l))
 		defer s.Stop()
 		require.Equal(t, 3, answer(t, s.Write(add(3))))
@@ -209,7 +209,7 @@ func TestFailedAppendDropsTheMachineAndLoadsAnew(t *testing.T) {
 
 func TestForeignWriteIsReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &memLog{}
+		l := &MemLog{}
 		s := Start(options(l))
 		defer s.Stop()
 		require.Equal(t, 3, answer(t, s.Write(add(3))))
@@ -229,7 +229,7 @@ func TestForeignWriteIsReplayed(t *testing.T) {
 
 func TestPanicOfAStepEndsOnlyThisLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := Start(options(&memLog{}))
+		s := Start(options(&MemLog{}))
 		defer s.Stop()
 		bad := s.Write(func(*counter, time.Time, Token) Outcome { panic("a bug") })
 		behind := s.Write(add(2))
@@ -246,7 +246,7 @@ func TestPanicOfAStepEndsOnlyThisLife(t *testing.T) {
 }
 
 func TestOutcomeLargerThanABatchIsAppendedInParts(t *testing.T) {
-	l := &memLog{batchSize: 1000}
+	l := &MemLog{batchSize: 1000}
 	s := start(t, l)
 	call := s.Write(func(_ *counter, _ time.Time, from Token) Outcome {
 		o := Outcome{Replies: []Reply{{from, 0}}}
@@ -261,7 +261,7 @@ func TestOutcomeLargerThanABatchIsAppendedInParts(t *testing.T) {
 }
 
 func TestLoadingPassesOverWhatItDoesNotKnow(t *testing.T) {
-	l := &memLog{}
+	l := &MemLog{}
 	var b protocol.Builder
 	b.Reset(protocol.NoProducer())
 	b.Append(1, []byte("odd"), make([]byte, 10), nil)
@@ -282,7 +282,7 @@ func TestLoadingPassesOverWhatItDoesNotKnow(t *testing.T) {
 }
 
 func TestLoadingGoesOverTheGapsThatCompactionLeaves(t *testing.T) {
-	l := &memLog{}
+	l := &MemLog{}
 	s := start(t, l)
 	for range 10 {
 		answer(t, s.Write(add(1)))
@@ -298,7 +298,7 @@ func TestLoadingGoesOverTheGapsThatCompactionLeaves(t *testing.T) {
 }
 
 func TestStopAnswersWhoWaits(t *testing.T) {
-	l := &memLog{held: true}
+	l := &MemLog{held: true}
 	s := Start(options(l))
 	never := s.Read(func(*counter, time.Time, Token) Outcome { return Outcome{} })
 	uncommitted := s.Write(add(1))
@@ -310,7 +310,7 @@ func TestStopAnswersWhoWaits(t *testing.T) {
 }
 
 func TestWaitEndsWithItsContext(t *testing.T) {
-	s := start(t, &memLog{held: true})
+	s := start(t, &MemLog{held: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := s.Write(add(1)).Wait(ctx)
@@ -318,7 +318,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 }
 
 func TestManyWritersAtOnce(t *testing.T) {
-	l := &memLog{}
+	l := &MemLog{}
 	s := start(t, l)
 	var g sync.WaitGroup
 	for range 16 {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestBatchOfATransactionIsNotShared(t *testing.T) {
-	l := &memLog{}
+	l := &MemLog{}
 	s := start(t, l)
 	require.Equal(t, 2, answer(t, s.Write(add(2))))
 	require.Equal(t, 5, answer(t, s.Transact(Producer{ID: 7, Epoch: 3}, add(3))))
@@ -35,7 +35,7 @@ func TestBatchOfATransactionIsNotShared(t *testing.T) {
 
 func TestProducerThatMayNotWriteIsRefusedAndNothingElse(t *testing.T) {
 	fenced := errors.New("fenced")
-	l := &memLog{refuse: fenced}
+	l := &MemLog{refuse: fenced}
 	s := start(t, l)
 	_, err := s.Transact(Producer{ID: 7}, add(3)).Wait(t.Context())
 	require.ErrorIs(t, err, fenced)
@@ -46,7 +46,7 @@ func TestProducerThatMayNotWriteIsRefusedAndNothingElse(t *testing.T) {
 }
 
 func TestActionsWaitForTheHighWatermark(t *testing.T) {
-	l := &memLog{held: true}
+	l := &MemLog{held: true}
 	o := options(l)
 	acted := make(chan any, 1)
 	o.Act = func(action any) { acted <- action }

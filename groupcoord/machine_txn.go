@@ -45,8 +45,8 @@ type Producer = coordinator.Producer
 
 // TxnOffsetCommit is Machine.TxnOffsetCommit. When the producer may not write, the call's error is the log's.
 func (s *Service) TxnOffsetCommit(p Producer, req *kmsg.OffsetCommitRequest) *Call {
-	sh := (*s.shards.Load())[s.PartitionFor(req.Group)]
-	if sh == nil {
+	sh, ok := s.shards.For(req.Group)
+	if !ok {
 		return coordinator.Answered(nil, coordinator.ErrNotCoordinator)
 	}
 	return sh.Transact(p, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
@@ -56,8 +56,8 @@ func (s *Service) TxnOffsetCommit(p Producer, req *kmsg.OffsetCommitRequest) *Ca
 
 // EndTransaction writes a transaction's marker on a partition of Topic.
 func (s *Service) EndTransaction(partition int32, marker coordinator.Marker) *Call {
-	sh := (*s.shards.Load())[partition]
-	if sh == nil {
+	sh, ok := s.shards.Of(partition)
+	if !ok {
 		return coordinator.Answered(nil, coordinator.ErrNotCoordinator)
 	}
 	return sh.EndTransaction(marker)

@@ -2,12 +2,9 @@ package groupcoord
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -37,12 +34,7 @@ type ServiceOptions struct {
 type Service struct {
 	o        ServiceOptions
 	settings Settings
-	// partitions of Topic; until it is there, what it will be made with.
-	partitions atomic.Int32
-	shards     atomic.Pointer[map[int32]*shard] // by partition; replaced whole
-
-	mu     sync.Mutex // held by who replaces shards
-	closed bool
+	shards   *coordinator.Shards[*shard]
 }
 
 type shard = coordinator.Shard[*Machine]
@@ -62,8 +54,10 @@ func NewService(o ServiceOptions) *Service {
 		ExpiryInterval:         config.Get(o.Config, config.OffsetsRetentionCheckIntervalMs),
 		NewMemberID:            o.NewMemberID,
 	}}
-	s.partitions.Store(config.Get(o.Config, config.OffsetsTopicNumPartitions))
-	s.shards.Store(&map[int32]*shard{})
+	s.shards = coordinator.NewShards(coordinator.ShardsOptions[*shard]{
+		Partitions: config.Get(o.Config, config.OffsetsTopicNumPartitions),
+		Start:      s.start,
+	})
 	return s
 }
 
@@ -73,18 +67,18 @@ func (s *Service) Apply(image *metadata.Image, delta *metadata.Delta) {
 	var gone []string
 	for _, t := range delta.DeletedTopics {
 		if t.Name == Topic {
-			s.lead(nil)
+			s.shards.Lead(nil)
 		} else if image.TopicByName(t.Name) == nil {
 			gone = append(gone, t.Name)
 		}
 	}
 	for _, t := range delta.Topics {
 		if t.Name == Topic {
-			s.lead(t)
+			s.shards.Lead(t.LeaderEpochs(s.o.NodeID))
 		}
 	}
 	if len(gone) > 0 {
-		for _, sh := range *s.shards.Load() {
+		for _, sh := range s.shards.All() {
 			sh.Write(func(m *Machine, now time.Time, _ coordinator.Token) coordinator.Outcome {
 				return m.TopicsDeleted(now, gone)
 			})
@@ -92,38 +86,10 @@ func (s *Service) Apply(image *metadata.Image, delta *metadata.Delta) {
 	}
 }
 
-// lead makes the shards those of the partitions that this broker leads; nil: there is no topic.
-func (s *Service) lead(t *metadata.Topic) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	have, next := *s.shards.Load(), map[int32]*shard{}
-	if t != nil && !s.closed {
-		s.partitions.Store(int32(len(t.Partitions)))
-		for i := range t.Partitions {
-			p := int32(i)
-			if t.Partitions[i].Leader != s.o.NodeID {
-				continue
-			}
-			if next[p] = have[p]; next[p] == nil {
-				next[p] = s.start(p)
-			}
-			if next[p] == nil {
-				delete(next, p)
-			}
-		}
-	}
-	s.shards.Store(&next)
-	for p, sh := range have {
-		if next[p] != sh {
-			sh.Stop()
-		}
-	}
-}
-
-func (s *Service) start(partition int32) *shard {
+func (s *Service) start(partition, _ int32) (*shard, bool) {
 	log := s.o.OpenLog(partition)
 	if log == nil {
-		return nil
+		return nil, false
 	}
 	settings := s.settings
 	settings.MaxBatchBytes = log.MaxBatchBytes
@@ -132,33 +98,26 @@ func (s *Service) start(partition int32) *shard {
 		Logger:          s.o.Logger.With("topic", Topic, "partition", partition),
 		CommitTimeout:   config.Get(s.o.Config, config.OffsetsCommitTimeoutMs),
 		LoadBufferBytes: config.Get(s.o.Config, config.OffsetsLoadBufferSize),
-	})
+	}), true
 }
 
 // Close stops all shards; what waits is answered with NOT_COORDINATOR.
-func (s *Service) Close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.lead(nil)
-}
+func (s *Service) Close() { s.shards.Close() }
 
 // PartitionFor is the partition of Topic that holds a group.
-func (s *Service) PartitionFor(group string) int32 {
-	return coordinator.PartitionFor(group, s.partitions.Load())
-}
+func (s *Service) PartitionFor(group string) int32 { return s.shards.PartitionFor(group) }
 
 type step = coordinator.Step[*Machine]
 
 func (s *Service) write(group string, do step) *Call {
-	if sh := (*s.shards.Load())[s.PartitionFor(group)]; sh != nil {
+	if sh, ok := s.shards.For(group); ok {
 		return sh.Write(do)
 	}
 	return coordinator.Answered(nil, coordinator.ErrNotCoordinator)
 }
 
 func (s *Service) read(group string, do step) *Call {
-	if sh := (*s.shards.Load())[s.PartitionFor(group)]; sh != nil {
+	if sh, ok := s.shards.For(group); ok {
 		return sh.Read(do)
 	}
 	return coordinator.Answered(nil, coordinator.ErrNotCoordinator)
@@ -224,7 +183,7 @@ func (s *Service) OffsetDelete(req *kmsg.OffsetDeleteRequest) *Call {
 
 // List is Machine.List of every shard of this broker.
 func (s *Service) List(states, types []string) []*Call {
-	shards := *s.shards.Load()
+	shards := s.shards.All()
 	calls := make([]*Call, 0, len(shards))
 	for _, p := range slices.Sorted(maps.Keys(shards)) {
 		calls = append(calls, shards[p].Read(func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
@@ -274,16 +233,5 @@ func (s *Service) parts(groups []string, post func(first string, part []string) 
 
 // Wait is a call's answer, or the code of why there is none.
 func Wait[T any](ctx context.Context, c *Call) (T, *kerr.Error) {
-	answer, err := c.Wait(ctx)
-	if err == nil {
-		return answer.(T), nil
-	}
-	var none T
-	switch {
-	case errors.Is(err, coordinator.ErrLoading), errors.Is(err, coordinator.ErrBusy):
-		return none, kerr.CoordinatorLoadInProgress
-	case errors.Is(err, coordinator.ErrTimedOut), errors.Is(err, coordinator.ErrUnavailable), ctx.Err() != nil:
-		return none, kerr.CoordinatorNotAvailable
-	}
-	return none, kerr.NotCoordinator
+	return coordinator.Wait[T](ctx, c)
 }

@@ -3,7 +3,6 @@ package groupcoord
 import (
 	"log/slog"
 	"strconv"
-	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -15,69 +14,18 @@ import (
 	"minikafka/coordinator"
 	"minikafka/internal/clock"
 	"minikafka/metadata"
-	proto "minikafka/protocol"
 )
-
-// diskLog is a partition in memory that outlives its shards.
-type diskLog struct {
-	mu      sync.Mutex
-	bytes   []byte
-	end     int64
-	refuses error
-}
-
-func (l *diskLog) Admit() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.refuses
-}
-
-func (l *diskLog) Append(b []byte) (int64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	batch := proto.Batch(append([]byte(nil), b...))
-	batch.SetBaseOffset(l.end)
-	first := l.end
-	l.end = batch.NextOffset()
-	l.bytes = append(l.bytes, batch...)
-	return first, nil
-}
-
-func (l *diskLog) CheckProducer([]byte, coordinator.ProducerRules) error { return nil }
-
-func (l *diskLog) Read(offset int64, _ int32) ([]byte, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	rest := l.bytes
-	for {
-		b, after, err := proto.NextBatch(rest)
-		if err != nil || b.NextOffset() > offset {
-			return rest, nil
-		}
-		rest = after
-	}
-}
-
-func (l *diskLog) LogStartOffset() int64             { return 0 }
-func (l *diskLog) Watch(chan struct{}) (stop func()) { return func() {} }
-func (l *diskLog) MaxBatchBytes() int                { return 1 << 20 }
-func (l *diskLog) HighWatermark() int64              { return l.LogEndOffset() }
-func (l *diskLog) LogEndOffset() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.end
-}
 
 // world is a service over partitions in memory, with the leaders that a test sets.
 type world struct {
 	s    *Service
-	logs []*diskLog
+	logs []*coordinator.MemLog
 	ids  int
 }
 
 func newWorld(t *testing.T, properties map[string]string) *world {
 	t.Helper()
-	w := &world{logs: []*diskLog{{}, {}, {}, {}}}
+	w := &world{logs: []*coordinator.MemLog{{}, {}, {}, {}}}
 	if properties == nil {
 		properties = map[string]string{}
 	}
@@ -213,9 +161,7 @@ func TestTooFewReplicasRefuseWritesOnly(t *testing.T) {
 	w.lead(0)
 	group := w.groupIn(0)
 	require.Nil(t, w.commit(t, group, "t", 5))
-	w.logs[0].mu.Lock()
-	w.logs[0].refuses = coordinator.ErrUnavailable
-	w.logs[0].mu.Unlock()
+	w.logs[0].RefuseWrites(coordinator.ErrUnavailable)
 	require.Equal(t, kerr.CoordinatorNotAvailable, w.commit(t, group, "t", 6))
 	at, e := w.fetch(t, group, "t")
 	require.Nil(t, e)

@@ -38,6 +38,18 @@ type Topic struct {
 	Partitions []Partition
 }
 
+// LeaderEpochs are those of the partitions that a broker leads, and -1 for the others.
+func (t *Topic) LeaderEpochs(broker int32) []int32 {
+	epochs := make([]int32, len(t.Partitions))
+	for i := range t.Partitions {
+		epochs[i] = -1
+		if t.Partitions[i].Leader == broker {
+			epochs[i] = t.Partitions[i].LeaderEpoch
+		}
+	}
+	return epochs
+}
+
 // Endpoint is where a broker listens.
 type Endpoint struct {
 	Name, Host       string

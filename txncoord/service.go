@@ -2,12 +2,9 @@ package txncoord
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -41,18 +38,19 @@ type ServiceOptions struct {
 type Service struct {
 	o        ServiceOptions
 	settings Settings
-	// partitions of Topic; until it is there, what it will be made with.
-	partitions atomic.Int32
-	shards     atomic.Pointer[map[int32]*shard] // by partition; replaced whole
-
-	mu     sync.Mutex // held by who replaces shards
-	closed bool
+	shards   *coordinator.Shards[*shard]
 }
 
 type shard struct {
 	*coordinator.Shard[*Machine]
 	epoch   int32 // the partition's leader epoch: the coordinator epoch of markers
 	senders *senders
+}
+
+// Stop ends the shard, and then who writes markers for it.
+func (sh *shard) Stop() {
+	sh.Shard.Stop()
+	sh.senders.stop()
 }
 
 // Call is a request that waits in a shard: see Wait.
@@ -65,8 +63,11 @@ func NewService(o ServiceOptions) *Service {
 		ExpiryInterval: config.Get(o.Config, config.TransactionRemoveExpiredIntervalMs),
 		Level:          o.Level,
 	}}
-	s.partitions.Store(config.Get(o.Config, config.TransactionStateLogNumPartitions))
-	s.shards.Store(&map[int32]*shard{})
+	s.shards = coordinator.NewShards(coordinator.ShardsOptions[*shard]{
+		Partitions:   config.Get(o.Config, config.TransactionStateLogNumPartitions),
+		LifePerEpoch: true, // markers carry it
+		Start:        s.start,
+	})
 	return s
 }
 
@@ -75,57 +76,20 @@ func NewService(o ServiceOptions) *Service {
 func (s *Service) Apply(_ *metadata.Image, delta *metadata.Delta) {
 	for _, t := range delta.DeletedTopics {
 		if t.Name == Topic {
-			s.lead(nil)
+			s.shards.Lead(nil)
 		}
 	}
 	for _, t := range delta.Topics {
 		if t.Name == Topic {
-			s.lead(t)
+			s.shards.Lead(t.LeaderEpochs(s.o.NodeID))
 		}
 	}
 }
 
-// lead makes the shards those of the partitions that this broker leads; nil: there is no topic. A new
-// leader epoch is a new life: markers carry it.
-func (s *Service) lead(t *metadata.Topic) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	have, next := *s.shards.Load(), map[int32]*shard{}
-	if t == nil || s.closed {
-		t = &metadata.Topic{}
-	} else {
-		s.partitions.Store(int32(len(t.Partitions)))
-	}
-	for p, sh := range have {
-		i := int(p)
-		if i < len(t.Partitions) && t.Partitions[i].Leader == s.o.NodeID && t.Partitions[i].LeaderEpoch == sh.epoch {
-			next[p] = sh
-		}
-	}
-	kept := maps.Clone(next)
-	s.shards.Store(&kept)
-	for p, sh := range have {
-		if next[p] == nil {
-			sh.Stop()
-			sh.senders.stop()
-		}
-	}
-	for i := range t.Partitions {
-		p := int32(i)
-		if t.Partitions[i].Leader != s.o.NodeID || next[p] != nil {
-			continue
-		}
-		if sh := s.start(p, t.Partitions[i].LeaderEpoch); sh != nil {
-			next[p] = sh
-		}
-	}
-	s.shards.Store(&next)
-}
-
-func (s *Service) start(partition, leaderEpoch int32) *shard {
+func (s *Service) start(partition, leaderEpoch int32) (*shard, bool) {
 	log := s.o.OpenLog(partition)
 	if log == nil {
-		return nil
+		return nil, false
 	}
 	settings := s.settings
 	settings.MaxBatchBytes = log.MaxBatchBytes
@@ -140,26 +104,19 @@ func (s *Service) start(partition, leaderEpoch int32) *shard {
 		Act:             func(action any) { sh.senders.send(action.(markers)) },
 	})
 	sh.senders.started.Done()
-	return sh
+	return sh, true
 }
 
 // Close stops all shards; what waits is answered with NOT_COORDINATOR.
-func (s *Service) Close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.lead(nil)
-}
+func (s *Service) Close() { s.shards.Close() }
 
 // PartitionFor is the partition of Topic that holds a transactional id.
-func (s *Service) PartitionFor(id string) int32 {
-	return coordinator.PartitionFor(id, s.partitions.Load())
-}
+func (s *Service) PartitionFor(id string) int32 { return s.shards.PartitionFor(id) }
 
 type step = coordinator.Step[*Machine]
 
 func (s *Service) write(id string, do step) *Call {
-	if sh := (*s.shards.Load())[s.PartitionFor(id)]; sh != nil {
+	if sh, ok := s.shards.For(id); ok {
 		return sh.Write(do)
 	}
 	return coordinator.Answered(nil, coordinator.ErrNotCoordinator)
@@ -218,8 +175,8 @@ func (s *Service) AddPartitions(r Add) *Call {
 
 // Describe is Machine.Describe of one id.
 func (s *Service) Describe(id string) *Call {
-	sh := (*s.shards.Load())[s.PartitionFor(id)]
-	if sh == nil {
+	sh, ok := s.shards.For(id)
+	if !ok {
 		return coordinator.Answered(nil, coordinator.ErrNotCoordinator)
 	}
 	return sh.Read(func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
@@ -229,7 +186,7 @@ func (s *Service) Describe(id string) *Call {
 
 // List is Machine.List of every shard of this broker.
 func (s *Service) List(f Filter) []*Call {
-	shards := *s.shards.Load()
+	shards := s.shards.All()
 	calls := make([]*Call, 0, len(shards))
 	for _, p := range slices.Sorted(maps.Keys(shards)) {
 		calls = append(calls, shards[p].Read(func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
@@ -241,16 +198,5 @@ func (s *Service) List(f Filter) []*Call {
 
 // Wait is a call's answer, or the code of why there is none.
 func Wait[T any](ctx context.Context, c *Call) (T, *kerr.Error) {
-	answer, err := c.Wait(ctx)
-	if err == nil {
-		return answer.(T), nil
-	}
-	var none T
-	switch {
-	case errors.Is(err, coordinator.ErrLoading), errors.Is(err, coordinator.ErrBusy):
-		return none, kerr.CoordinatorLoadInProgress
-	case errors.Is(err, coordinator.ErrTimedOut), errors.Is(err, coordinator.ErrUnavailable), ctx.Err() != nil:
-		return none, kerr.CoordinatorNotAvailable
-	}
-	return none, kerr.NotCoordinator
+	return coordinator.Wait[T](ctx, c)
 }

@@ -15,45 +15,7 @@ import (
 	"minikafka/coordinator"
 	"minikafka/internal/clock"
 	"minikafka/metadata"
-	"minikafka/protocol"
 )
-
-// diskLog is a partition in memory that outlives its shards.
-type diskLog struct {
-	mu    sync.Mutex
-	bytes []byte
-	end   int64
-}
-
-func (l *diskLog) Admit() error                                          { return nil }
-func (l *diskLog) CheckProducer([]byte, coordinator.ProducerRules) error { return nil }
-func (l *diskLog) LogStartOffset() int64                                 { return 0 }
-func (l *diskLog) Watch(chan struct{}) (stop func())                     { return func() {} }
-func (l *diskLog) MaxBatchBytes() int                                    { return 1 << 20 }
-func (l *diskLog) HighWatermark() int64                                  { return l.LogEndOffset() }
-
-func (l *diskLog) LogEndOffset() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.end
-}
-
-func (l *diskLog) Append(b []byte) (int64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	batch := protocol.Batch(append([]byte(nil), b...))
-	batch.SetBaseOffset(l.end)
-	first := l.end
-	l.end = batch.NextOffset()
-	l.bytes = append(l.bytes, batch...)
-	return first, nil
-}
-
-func (l *diskLog) Read(int64, int32) ([]byte, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.bytes, nil
-}
 
 // writer notes markers; it fails or waits as told.
 type writer struct {
@@ -90,7 +52,7 @@ func (w *writer) set(fail error, hold chan struct{}) {
 }
 
 func newTestService(t *testing.T, w *writer) (s *Service, lead func(epoch int32)) {
-	log := &diskLog{}
+	log := &coordinator.MemLog{}
 	s = NewService(ServiceOptions{
 		NodeID: 1, Clock: clock.Real(), Logger: slog.New(slog.DiscardHandler), Config: config.New(map[string]string{}),
 		Level:       func() int16 { return 2 },

@@ -7,8 +7,9 @@ import (
 	"minikafka/protocol"
 )
 
-// memLog is a Log in memory whose high watermark and failures a test sets.
-type memLog struct {
+// MemLog is a Log in memory that outlives its shards, for tests: its high watermark and its failures are set.
+// The zero MemLog is empty.
+type MemLog struct {
 	mu        sync.Mutex
 	batches   []protocol.Batch
 	end       int64
@@ -22,13 +23,15 @@ type memLog struct {
 	batchSize int
 }
 
-func (l *memLog) Admit() error {
+// Admit implements Log.
+func (l *MemLog) Admit() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.admit
 }
 
-func (l *memLog) Append(b []byte) (int64, error) {
+// Append implements Log.
+func (l *MemLog) Append(b []byte) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fail != nil {
@@ -49,13 +52,15 @@ func (l *memLog) Append(b []byte) (int64, error) {
 	return first, nil
 }
 
-func (l *memLog) CheckProducer([]byte, ProducerRules) error {
+// CheckProducer implements Log.
+func (l *MemLog) CheckProducer([]byte, ProducerRules) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.refuse
 }
 
-func (l *memLog) Read(offset int64, maxBytes int32) ([]byte, error) {
+// Read implements Log.
+func (l *MemLog) Read(offset int64, maxBytes int32) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []byte
@@ -71,28 +76,33 @@ func (l *memLog) Read(offset int64, maxBytes int32) ([]byte, error) {
 	return out, nil
 }
 
-func (l *memLog) LogStartOffset() int64 { return 0 }
+// LogStartOffset implements Log.
+func (l *MemLog) LogStartOffset() int64 { return 0 }
 
-func (l *memLog) LogEndOffset() int64 {
+// LogEndOffset implements Log.
+func (l *MemLog) LogEndOffset() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.end
 }
 
-func (l *memLog) HighWatermark() int64 {
+// HighWatermark implements Log.
+func (l *MemLog) HighWatermark() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.hw
 }
 
-func (l *memLog) Watch(c chan struct{}) func() {
+// Watch implements Log.
+func (l *MemLog) Watch(c chan struct{}) func() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watchers = append(l.watchers, c)
 	return func() {}
 }
 
-func (l *memLog) MaxBatchBytes() int {
+// MaxBatchBytes implements Log.
+func (l *MemLog) MaxBatchBytes() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.batchSize > 0 {
@@ -101,8 +111,11 @@ func (l *memLog) MaxBatchBytes() int {
 	return 1 << 20
 }
 
+// RefuseWrites makes Admit say this; nil: writes are welcome.
+func (l *MemLog) RefuseWrites(err error) { l.set(func() { l.admit = err }) }
+
 // set changes something under the lock and wakes who watches.
-func (l *memLog) set(change func()) {
+func (l *MemLog) set(change func()) {
 	l.mu.Lock()
 	change()
 	watchers := l.watchers
