@@ -54,6 +54,25 @@ func corpus() []scenario {
 	}
 }
 
+// ahead lists scenarios of which Apache Kafka's answers are recorded and ours are compared on request (-ahead).
+func ahead() []scenario {
+	return []scenario{
+		{"consumer-refused", consumerRefusedScenario},
+		{"consumer-life", consumerLifeScenario},
+		{"consumer-static", consumerStaticScenario},
+		{"consumer-assignors", consumerAssignorsScenario},
+		{"consumer-regex", consumerRegexScenario},
+		{"consumer-topics", consumerTopicsScenario},
+		{"consumer-timeout", consumerTimeoutScenario},
+		{"consumer-offsets", consumerOffsetsScenario},
+		{"consumer-admin", consumerAdminScenario},
+		{"consumer-configs", consumerConfigsScenario},
+		{"upgrade", upgradeScenario},
+		{"downgrade", downgradeScenario},
+		{"convert", convertScenario},
+	}
+}
+
 func apiVersionsRequest(name, version string) *kmsg.ApiVersionsRequest {
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.ClientSoftwareName, req.ClientSoftwareVersion = name, version

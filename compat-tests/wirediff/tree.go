@@ -129,6 +129,9 @@ func (t *tree) text(name, s string) string {
 	case "Dir", "LogDir":
 		return "<dir>"
 	}
+	if (name == "MemberID" || name == "LeaderID") && shortUUID.MatchString(s) {
+		return t.member(s)
+	}
 	if uuid.MatchString(s) {
 		return uuid.ReplaceAllStringFunc(s, t.member)
 	}
@@ -137,6 +140,9 @@ func (t *tree) text(name, s string) string {
 
 // uuid is the random part of a member id.
 var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// shortUUID is an id that a broker gives to a member of a consumer group.
+var shortUUID = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
 
 // member numbers member ids in the order in which they are met.
 func (t *tree) member(id string) string {
@@ -207,6 +213,9 @@ func (t *tree) sortKey(list string, e reflect.Value) (string, bool) {
 		return x.Group, strings.HasPrefix(x.Group, t.own)
 	case kmsg.DescribeLogDirsResponseDirTopic:
 		return x.Topic, strings.HasPrefix(x.Topic, t.own)
+	}
+	if list == "SubscribedTopics" {
+		return e.String(), true
 	}
 	if list == "ConfigSynonyms" || list == "ErrorRecords" || e.Kind() != reflect.Struct {
 		return "", true

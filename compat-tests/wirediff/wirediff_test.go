@@ -16,14 +16,16 @@ var (
 	verify = flag.String("verify", "", "the same: fail where testdata is not what it answers")
 )
 
+var aheadToo = flag.Bool("ahead", false, "compare the scenarios of ahead() too: what is recorded and not served yet")
+
 const drivenFile = "../driven.tsv"
 
 // unretained keeps a broker, Kafka or ours, from deleting the corpus' records, which are of 2023.
-var unretained = []string{"group.initial.rebalance.delay.ms=0", "log.initial.task.delay.ms=3600000", "log.retention.check.interval.ms=3600000"}
+var unretained = []string{"group.initial.rebalance.delay.ms=0", "group.consumer.assignment.interval.ms=0", "group.consumer.heartbeat.interval.ms=5000", "log.initial.task.delay.ms=3600000", "log.retention.check.interval.ms=3600000"}
 
-// play runs the whole corpus against the broker at addr and gives each run to check, as a subtest.
-func play(t *testing.T, addr string, check func(t *testing.T, name string, file []byte, got []Exchange)) {
-	for _, sc := range corpus() {
+// play runs scenarios against the broker at addr and gives each run to check, as a subtest.
+func play(t *testing.T, addr string, scenarios []scenario, check func(t *testing.T, name string, file []byte, got []Exchange)) {
+	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
 			xs, err := run(sc, addr)
 			file, got, encodeErr := normal(xs)
@@ -43,7 +45,11 @@ func TestAnswersAreKafkas(t *testing.T) {
 	rules, err := readRules(allowedFile)
 	require.NoError(t, err)
 	addr := brokerproc.Start(t, unretained...).Addr
-	play(t, addr, func(t *testing.T, name string, _ []byte, got []Exchange) {
+	scenarios := corpus()
+	if *aheadToo {
+		scenarios = append(scenarios, ahead()...)
+	}
+	play(t, addr, scenarios, func(t *testing.T, name string, _ []byte, got []Exchange) {
 		want, err := readRecording(name)
 		require.NoError(t, err)
 		for _, d := range compare(name, want, got, rules) {
@@ -61,9 +67,10 @@ func TestAnswersAreKafkas(t *testing.T) {
 // Without a Kafka it checks that each scenario has a recording and that driven.tsv is made from them.
 func TestRecordingsAreCurrent(t *testing.T) {
 	runs := map[string][]Exchange{}
+	everything := append(corpus(), ahead()...)
 	switch {
 	case *record != "":
-		play(t, *record, func(t *testing.T, name string, file []byte, got []Exchange) {
+		play(t, *record, everything, func(t *testing.T, name string, file []byte, got []Exchange) {
 			require.NoError(t, os.WriteFile(recordingOf(name), file, 0o600))
 			runs[name] = got
 		})
@@ -76,7 +83,7 @@ func TestRecordingsAreCurrent(t *testing.T) {
 		}
 		require.NoError(t, os.WriteFile(drivenFile, []byte(driven(runs)), 0o600))
 	case *verify != "":
-		play(t, *verify, func(t *testing.T, name string, _ []byte, got []Exchange) {
+		play(t, *verify, everything, func(t *testing.T, name string, _ []byte, got []Exchange) {
 			want, err := readRecording(name)
 			require.NoError(t, err)
 			for _, d := range compare(name, want, got, nil) {
@@ -84,7 +91,7 @@ func TestRecordingsAreCurrent(t *testing.T) {
 			}
 		})
 	default:
-		for _, sc := range corpus() {
+		for _, sc := range everything {
 			xs, err := readRecording(sc.name)
 			require.NoError(t, err)
 			runs[sc.name] = xs
