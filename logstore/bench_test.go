@@ -66,6 +66,25 @@ func BenchmarkAppend1MB(b *testing.B)     { benchAppend(b, benchBatch(b, 1000, 1
 func BenchmarkAppend16KB(b *testing.B)    { benchAppend(b, benchBatch(b, 16, 1000, -1)) }
 func BenchmarkAppend1record(b *testing.B) { benchAppend(b, benchBatch(b, 1, 100, -1)) }
 
+// BenchmarkAppendFlushed is flush.messages=1, with and without preallocate.
+func BenchmarkAppendFlushed(b *testing.B) {
+	for _, preallocate := range []bool{false, true} {
+		b.Run(fmt.Sprintf("preallocate=%t", preallocate), func(b *testing.B) {
+			s, _ := benchLog(b)
+			l, err := s.Create(TopicPartition{"flushed", 0}, UUID{1}, Config{
+				SegmentBytes: 256 << 20, IndexIntervalBytes: 4096, RetentionBytes: -1, RetentionMs: -1, FlushMessages: 1, Preallocate: preallocate,
+			})
+			require.NoError(b, err)
+			batch := benchBatch(b, 4, 1000, -1)
+			for b.Loop() {
+				if _, err := l.Append(batch, 0, OriginClient, -1); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkRead(b *testing.B) {
 	_, l := benchLog(b)
 	batch := benchBatch(b, 16, 1000, -1)

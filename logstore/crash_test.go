@@ -144,11 +144,14 @@ func (d *driver) startAnew(at int64) error {
 	return err
 }
 
+// newDriver makes a log; every second seed's preallocates its segments.
 func newDriver(t *testing.T, fs vfs.FS, seed uint64) *driver {
 	t.Helper()
 	s, err := testStore(t, fs, Options{DefaultConfig: crashConfig()})
 	require.NoError(t, err)
-	l, err := s.Create(crashTP, UUID{1}, crashConfig())
+	config := crashConfig()
+	config.Preallocate = seed%2 == 1
+	l, err := s.Create(crashTP, UUID{1}, config)
 	require.NoError(t, err)
 	return &driver{t: t, r: rand.New(rand.NewPCG(seed, 0)), m: newModel(), s: s, l: l}
 }

@@ -88,7 +88,7 @@ func (l *Log) Close() error {
 // finish writes what a clean start relies on. Caller holds both mutexes.
 func (l *Log) finish() error {
 	s := l.segments().active()
-	if s.unsaved && s.size.Load() > 0 {
+	if s.preallocated || s.unsaved && s.size.Load() > 0 {
 		if err := s.finish(false); err != nil {
 			return l.ioFailed("finishing a segment of", err)
 		}

@@ -162,13 +162,9 @@ func (l *Log) recoverSegment(s *segment, segments segmentList, i int, recoveryPo
 			break
 		}
 		if err != nil {
-			if !errors.Is(err, errShort) && !errors.Is(err, errFrame) && !errors.Is(err, errChecksum) {
+			if cut, err = l.mustCut(segments, i, tail{f, r.position, fileSize, end, epoch, err}, recoveryPoint); err != nil {
 				return 0, false, err
 			}
-			if err := l.judgeTail(segments, i, tail{f, r.position, fileSize, end, epoch, err}, recoveryPoint); err != nil {
-				return 0, false, err
-			}
-			cut = true
 			break
 		}
 		if err := s.indexBatch(&h, config.IndexIntervalBytes); err != nil {
@@ -183,11 +179,29 @@ func (l *Log) recoverSegment(s *segment, segments segmentList, i int, recoveryPo
 	s.size.Store(r.position)
 	if cut {
 		l.logger.Warn("cutting a torn tail", "file", f.Name(), "position", r.position, "bytes", fileSize-r.position, "logEndOffset", end)
+	}
+	if r.position < fileSize {
 		if err := f.Truncate(r.position); err != nil {
 			return 0, false, err
 		}
+		s.cut.Store(true)
 	}
 	return end, cut, s.writeIndexes(false)
+}
+
+// mustCut says what to do with what lies behind the last valid batch of segments[i]: true, it is a torn tail;
+// false, it was preallocated and never written. A *CorruptError when it is neither.
+func (l *Log) mustCut(segments segmentList, i int, t tail, recoveryPoint int64) (bool, error) {
+	if !errors.Is(t.cause, errShort) && !errors.Is(t.cause, errFrame) && !errors.Is(t.cause, errChecksum) {
+		return false, t.cause
+	}
+	// Of a segment with another one behind it, nothing may be missing in between.
+	if t.offset >= recoveryPoint && (i == len(segments)-1 || t.offset == segments[i+1].base) {
+		if unwritten, err := onlyZeroes(t.f, t.position, t.size); err != nil || unwritten {
+			return false, err
+		}
+	}
+	return true, l.judgeTail(segments, i, t, recoveryPoint)
 }
 
 // recoverProducersTo brings the producer state to the base of a segment that is recovered next, and

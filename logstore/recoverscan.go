@@ -109,6 +109,13 @@ func validBatchAfter(f vfs.File, position, end, expected int64, epoch int32) (bo
 	work := 4*(end-position) + 64<<20
 	r, sum := batchReader{f: f, end: end}, batchReader{f: f, end: end}
 	for at := position + 1; at+headerSize <= end; {
+		data, err := f.NextData(at)
+		if err != nil {
+			return false, err
+		}
+		if at = max(at, data-headerSize); at+headerSize > end { // a preallocated file ends in a hole
+			break
+		}
 		r.position = at
 		n := min(recoverChunk, end-at)
 		window, err := r.bytes(n)
@@ -138,3 +145,29 @@ func validBatchAfter(f vfs.File, position, end, expected int64, epoch int32) (bo
 	}
 	return false, nil
 }
+
+// onlyZeroes says that a file holds nothing from position to end: it was preallocated, and not written there.
+func onlyZeroes(f vfs.File, position, end int64) (bool, error) {
+	r := batchReader{f: f, position: position, end: end}
+	for {
+		data, err := f.NextData(r.position)
+		if err != nil {
+			return false, err
+		}
+		if r.position = data; data >= end {
+			return true, nil
+		}
+		b, err := r.bytes(min(zeroChunk, end-data))
+		if err != nil {
+			return false, err
+		}
+		for _, x := range b {
+			if x != 0 {
+				return false, nil
+			}
+		}
+		r.position += int64(len(b))
+	}
+}
+
+const zeroChunk = 64 << 10

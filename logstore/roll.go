@@ -98,7 +98,7 @@ func (l *Log) createSegment(base int64) (*segment, error) {
 	}
 	s := newSegment(l.files, &l.path, base, l.clock.Now(), l.config.Load())
 	s.maxTimestamp.Store(-1)
-	if err := s.create(l.config.Load().SegmentIndexBytes); err != nil {
+	if err := s.create(l.config.Load()); err != nil {
 		return nil, err
 	}
 	l.newFiles.Store(true)

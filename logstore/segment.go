@@ -32,6 +32,7 @@ type segment struct {
 
 	size   atomic.Int64 // bytes of whole batches; readers see no more
 	synced atomic.Int64 // bytes that are on disk for good
+	cut    atomic.Bool  // the file was made shorter since it was synced
 	// maxTimestamp is the largest timestamp so far (-1: none, timestampUnknown: not read yet), atomic for
 	// time lookups; maxTimestampOffset is the last offset of the batch that holds it.
 	maxTimestamp       atomic.Int64
@@ -42,6 +43,7 @@ type segment struct {
 	created        time.Time
 	jitter         time.Duration
 	rebuild        bool // at load: the .index is missing
+	preallocated   bool // the file is longer than what was written
 	unsaved        bool // the index files, if they are right, may not be durable
 
 	// indexMu guards the three indexes for memory work only, so that readers may look into those of the

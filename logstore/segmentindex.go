@@ -16,13 +16,43 @@ func (s *segment) filePath(suffix string) string {
 }
 
 // create makes the files of a new segment. The .txnindex comes with its first entry.
-func (s *segment) create(indexBytes int32) error {
-	if _, err := s.log.acquire(true); err != nil {
+func (s *segment) create(c *Config) error {
+	f, err := s.log.acquire(true)
+	if err != nil {
 		return err
 	}
-	s.log.release()
-	s.offsets, s.times = newOffsetIndex(s.base, indexBytes), newTimeIndex(s.base, indexBytes)
+	defer s.log.release()
+	if c.Preallocate {
+		if err := f.Truncate(int64(c.SegmentBytes)); err != nil {
+			return err
+		}
+		s.preallocated = true
+	}
+	s.offsets, s.times = newOffsetIndex(s.base, c.SegmentIndexBytes), newTimeIndex(s.base, c.SegmentIndexBytes)
 	return s.writeIndexes(false)
+}
+
+// trim cuts what was preallocated off a segment that gets no more records. Others take the file's length for
+// its end, so the cut is durable before the recovery point passes the segment: at once with sync set, else
+// with the next sync.
+func (s *segment) trim(sync bool) error {
+	if !s.preallocated {
+		return nil
+	}
+	f, err := s.log.acquire(false)
+	if err != nil {
+		return err
+	}
+	defer s.log.release()
+	if err := f.Truncate(s.size.Load()); err != nil {
+		return err
+	}
+	s.preallocated = false
+	if sync {
+		return f.Sync()
+	}
+	s.cut.Store(true)
+	return nil
 }
 
 // writeIndexes stores what the memory holds of the two indexes.
@@ -112,8 +142,11 @@ func (s *segment) indexesFull() bool {
 }
 
 // finish ends a segment that is rolled or closed: the closing time index entry, and both indexes go to
-// their files, trimmed.
+// their files, trimmed as the records are.
 func (s *segment) finish(sync bool) error {
+	if err := s.trim(sync); err != nil {
+		return err
+	}
 	s.indexMu.Lock()
 	defer s.indexMu.Unlock()
 	if err := s.times.maybeAppend(s.maxTimestamp.Load(), s.maxTimestampOffset, true); err != nil {
@@ -265,7 +298,7 @@ func (s *segment) txns() (*abortedIndex, error) {
 
 // sync makes the records durable, and with indexes set (a closed segment) what is derived from them too.
 func (s *segment) sync(indexes bool) error {
-	if size := s.size.Load(); s.synced.Load() < size {
+	if size := s.size.Load(); s.cut.Swap(false) || s.synced.Load() < size {
 		f, err := s.log.acquire(false)
 		if err != nil {
 			return err
@@ -346,6 +379,7 @@ func (s *segment) truncate(offset int64, indexBytes int32) (end int64, err error
 		return 0, err
 	}
 	if found {
+		s.preallocated = false
 		s.size.Store(h.position)
 		s.synced.Store(min(s.synced.Load(), h.position))
 		if err := errors.Join(f.Truncate(h.position), f.Sync()); err != nil {

@@ -39,6 +39,18 @@ func (f *memFile) Size() (int64, error) {
 	return int64(len(f.node.data)), nil
 }
 
+func (f *memFile) NextData(off int64) (int64, error) {
+	f.fs.mu.RLock()
+	defer f.fs.mu.RUnlock()
+	if err := f.check("seek", off >= 0); err != nil {
+		return 0, err
+	}
+	for off < int64(len(f.node.data)) && f.node.data[off] == 0 {
+		off++
+	}
+	return min(off, int64(len(f.node.data))), nil
+}
+
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	f.fs.mu.RLock()
 	defer f.fs.mu.RUnlock()

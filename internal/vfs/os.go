@@ -40,6 +40,20 @@ func (f osFile) Sync() error {
 	}
 }
 
+// NextData moves the descriptor's cursor, which nothing reads.
+func (f osFile) NextData(off int64) (int64, error) {
+	at, err := unix.Seek(int(f.File.Fd()), off, unix.SEEK_DATA)
+	switch {
+	case err == nil:
+		return at, nil
+	case errors.Is(err, unix.ENXIO):
+		return f.Size()
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
+		return off, nil
+	}
+	return 0, &fs.PathError{Op: "seek", Path: f.Name(), Err: err}
+}
+
 func (f osFile) Fd() (uintptr, bool) { return f.File.Fd(), true }
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {

@@ -23,6 +23,9 @@ type File interface {
 	Truncate(size int64) error
 	// Sync makes data and length durable (fdatasync).
 	Sync() error
+	// NextData is the first position from off on that may hold anything but zeroes, the file's length when there is
+	// none: what lies before it was never written. A file system that does not know says off.
+	NextData(off int64) (int64, error)
 	// Fd is the descriptor for sendfile; false when there is none (memory).
 	Fd() (uintptr, bool)
 }

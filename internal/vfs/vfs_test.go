@@ -31,6 +31,23 @@ func put(t *testing.T, fsys FS, name, content string) File {
 	return f
 }
 
+func TestNextDataSkipsWhatWasNeverWritten(t *testing.T) {
+	each(t, func(t *testing.T, fsys FS, dir string) {
+		f := put(t, fsys, filepath.Join(dir, "sparse"), "begin")
+		require.NoError(t, f.Truncate(1<<20))
+		_, err := f.WriteAt([]byte("later"), 512<<10)
+		require.NoError(t, err)
+		for off, want := range map[int64]int64{0: 0, 64 << 10: 512 << 10, 600 << 10: 1 << 20} {
+			at, err := f.NextData(off)
+			require.NoError(t, err)
+			require.Equal(t, want, at, "from %d", off)
+		}
+		require.NoError(t, f.Close())
+		_, err = f.NextData(0)
+		require.Error(t, err)
+	})
+}
+
 func TestFilesBehaveAlike(t *testing.T) {
 	each(t, func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "a")
