@@ -3,8 +3,6 @@ package groupcoord
 import (
 	"iter"
 	"time"
-
-	"minikafka/metadata"
 )
 
 // What the machine of consumer groups (KIP-848) is given from outside: topics, assignors, the resolver of
@@ -13,7 +11,7 @@ import (
 // TopicInfo is a topic as groups see it.
 type TopicInfo struct {
 	Name       string
-	ID         metadata.UUID
+	ID         UUID
 	Partitions int32 // they are 0 to Partitions-1
 }
 
@@ -22,14 +20,14 @@ type Topics interface {
 	// Version rises with each change; what was looked up under a version is true while it is the version.
 	Version() int64
 	ByName(name string) (TopicInfo, bool)
-	ByID(id metadata.UUID) (TopicInfo, bool)
+	ByID(id UUID) (TopicInfo, bool)
 	// All visits every topic in no order, the internal ones too.
 	All() iter.Seq[TopicInfo]
 }
 
 // Assignment are partitions by topic: ascending, each at most once; no topic has an empty list. An
 // Assignment that was handed over is read-only, and parts of it may be shared.
-type Assignment map[metadata.UUID][]int32
+type Assignment map[UUID][]int32
 
 // AssignMember is a member as an assignor sees it.
 type AssignMember struct {
@@ -38,7 +36,7 @@ type AssignMember struct {
 	Rack       string // "": not known
 	// Subscribed are the topics that the member wants: all exist, ascending by id, each once. Members with
 	// one subscription may share the slice.
-	Subscribed []metadata.UUID
+	Subscribed []UUID
 	// Target is what the member should have by the last assignment: what is to be kept where possible. It
 	// may name topics and partitions that are no more, or no longer subscribed.
 	Target Assignment

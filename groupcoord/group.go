@@ -42,8 +42,8 @@ var validFrom = [...][]State{
 // consumerProtocolType is the protocol type of consumers: its subscriptions can be read.
 const consumerProtocolType = "consumer"
 
-// protocol is one that a member supports, with the member's metadata for it.
-type protocol struct {
+// supportedProtocol is one that a member supports, with the member's metadata for it.
+type supportedProtocol struct {
 	name     string
 	metadata []byte
 }
@@ -54,7 +54,7 @@ type member struct {
 	instance                         *string // of a static member
 	clientID, clientHost             string
 	rebalanceTimeout, sessionTimeout time.Duration
-	protocols                        []protocol // in order of preference
+	protocols                        []supportedProtocol // in order of preference
 	assignment                       []byte
 	join, sync                       coordinator.Token // the parked request; 0: none
 	isNew                            bool              // has not completed a join phase yet
@@ -72,8 +72,8 @@ func (m *member) metadata(name string) []byte {
 	return nil
 }
 
-func (m *member) matches(protocols []protocol) bool {
-	return slices.EqualFunc(m.protocols, protocols, func(a, b protocol) bool {
+func (m *member) matches(protocols []supportedProtocol) bool {
+	return slices.EqualFunc(m.protocols, protocols, func(a, b supportedProtocol) bool {
 		return a.name == b.name && string(a.metadata) == string(b.metadata)
 	})
 }
@@ -210,14 +210,14 @@ func (g *group) rebalanceTimeout() (longest time.Duration) {
 }
 
 // supports says whether a member with these protocols can be in the group.
-func (g *group) supports(protocolType string, protocols []protocol) bool {
+func (g *group) supports(protocolType string, protocols []supportedProtocol) bool {
 	if g.state == Empty {
 		return protocolType != "" && len(protocols) > 0
 	}
 	if g.protocolType == "" || g.protocolType != protocolType {
 		return false
 	}
-	return slices.ContainsFunc(protocols, func(p protocol) bool { return g.supportedByAll(p.name) })
+	return slices.ContainsFunc(protocols, func(p supportedProtocol) bool { return g.supportedByAll(p.name) })
 }
 
 func (g *group) supportedByAll(name string) bool { return g.supported[name] == len(g.members) }
@@ -227,7 +227,7 @@ func (g *group) supportedByAll(name string) bool { return g.supported[name] == l
 func (g *group) selectProtocol() string {
 	votes, order := map[string]int{}, []string{}
 	for _, m := range g.members {
-		i := slices.IndexFunc(m.protocols, func(p protocol) bool { return g.supportedByAll(p.name) })
+		i := slices.IndexFunc(m.protocols, func(p supportedProtocol) bool { return g.supportedByAll(p.name) })
 		if i < 0 {
 			continue
 		}
@@ -354,7 +354,7 @@ func loadGroup(id string, v *kmsg.GroupMetadataValue) *group {
 			rebalanceTimeout: millis(rebalance), sessionTimeout: millis(r.SessionTimeoutMillis), assignment: r.Assignment,
 		}
 		if v.Protocol != nil {
-			m.protocols = []protocol{{*v.Protocol, r.Subscription}}
+			m.protocols = []supportedProtocol{{*v.Protocol, r.Subscription}}
 		}
 		g.add(m)
 	}

@@ -21,7 +21,7 @@ type join struct {
 	from      coordinator.Token
 	client    Client
 	req       *kmsg.JoinGroupRequest
-	protocols []protocol
+	protocols []supportedProtocol
 }
 
 // JoinGroup parks the request until the join phase ends, or answers it. The answer is a
@@ -49,11 +49,11 @@ func JoinError(memberID string, e *kerr.Error) *kmsg.JoinGroupResponse {
 	return resp
 }
 
-func protocolsOf(req *kmsg.JoinGroupRequest) []protocol {
-	list := make([]protocol, 0, len(req.Protocols))
+func protocolsOf(req *kmsg.JoinGroupRequest) []supportedProtocol {
+	list := make([]supportedProtocol, 0, len(req.Protocols))
 	for _, p := range req.Protocols {
-		if !slices.ContainsFunc(list, func(have protocol) bool { return have.name == p.Name }) {
-			list = append(list, protocol{p.Name, p.Metadata})
+		if !slices.ContainsFunc(list, func(have supportedProtocol) bool { return have.name == p.Name }) {
+			list = append(list, supportedProtocol{p.Name, p.Metadata})
 		}
 	}
 	return list

@@ -2,7 +2,11 @@
 
 package metadata
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"minikafka/protocol"
+)
 
 // Types of control records, the second int16 of their key.
 const (
@@ -22,11 +26,11 @@ type LeaderChangeMessage struct {
 
 func (x *LeaderChangeMessage) encode(dst []byte, v int16) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.LeaderID))
-	dst = appendCompactCount(dst, len(x.Voters), false)
+	dst = protocol.AppendCompactCount(dst, len(x.Voters), false)
 	for i := range x.Voters {
 		dst = x.Voters[i].encode(dst, v)
 	}
-	dst = appendCompactCount(dst, len(x.GrantingVoters), false)
+	dst = protocol.AppendCompactCount(dst, len(x.GrantingVoters), false)
 	for i := range x.GrantingVoters {
 		dst = x.GrantingVoters[i].encode(dst, v)
 	}
@@ -34,21 +38,21 @@ func (x *LeaderChangeMessage) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *LeaderChangeMessage) decode(r *reader, v int16) {
-	x.LeaderID = r.int32()
-	if n, null := r.compactCount(5, false); !null {
+func (x *LeaderChangeMessage) decode(r *protocol.FieldReader, v int16) {
+	x.LeaderID = r.Int32()
+	if n, null := r.CompactCount(5, false); !null {
 		x.Voters = make([]LeaderChangeVoter, n)
 		for i := range x.Voters {
 			x.Voters[i].decode(r, v)
 		}
 	}
-	if n, null := r.compactCount(5, false); !null {
+	if n, null := r.CompactCount(5, false); !null {
 		x.GrantingVoters = make([]LeaderChangeVoter, n)
 		for i := range x.GrantingVoters {
 			x.GrantingVoters[i].decode(r, v)
 		}
 	}
-	r.skipTags()
+	r.SkipTags()
 }
 
 // LeaderChangeVoter is an element of LeaderChangeMessage's Voters.
@@ -66,12 +70,12 @@ func (x *LeaderChangeVoter) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *LeaderChangeVoter) decode(r *reader, v int16) {
-	x.VoterID = r.int32()
+func (x *LeaderChangeVoter) decode(r *protocol.FieldReader, v int16) {
+	x.VoterID = r.Int32()
 	if v == 1 {
-		x.VoterDirectoryID = r.uuid()
+		x.VoterDirectoryID = r.UUID()
 	}
-	r.skipTags()
+	r.SkipTags()
 }
 
 // ControlType is 2.
@@ -88,9 +92,9 @@ func (x *SnapshotHeaderRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *SnapshotHeaderRecord) decode(r *reader, v int16) {
-	x.LastContainedLogTimestamp = r.int64()
-	r.skipTags()
+func (x *SnapshotHeaderRecord) decode(r *protocol.FieldReader, v int16) {
+	x.LastContainedLogTimestamp = r.Int64()
+	r.SkipTags()
 }
 
 // ControlType is 3.
@@ -104,8 +108,8 @@ func (x *SnapshotFooterRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *SnapshotFooterRecord) decode(r *reader, v int16) {
-	r.skipTags()
+func (x *SnapshotFooterRecord) decode(r *protocol.FieldReader, v int16) {
+	r.SkipTags()
 }
 
 // ControlType is 4.
@@ -122,9 +126,9 @@ func (x *KRaftVersionRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *KRaftVersionRecord) decode(r *reader, v int16) {
-	x.KRaftVersion = r.int16()
-	r.skipTags()
+func (x *KRaftVersionRecord) decode(r *protocol.FieldReader, v int16) {
+	x.KRaftVersion = r.Int16()
+	r.SkipTags()
 }
 
 // ControlType is 5.
@@ -136,7 +140,7 @@ type VotersRecord struct {
 }
 
 func (x *VotersRecord) encode(dst []byte, v int16) []byte {
-	dst = appendCompactCount(dst, len(x.Voters), false)
+	dst = protocol.AppendCompactCount(dst, len(x.Voters), false)
 	for i := range x.Voters {
 		dst = x.Voters[i].encode(dst, v)
 	}
@@ -144,14 +148,14 @@ func (x *VotersRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *VotersRecord) decode(r *reader, v int16) {
-	if n, null := r.compactCount(27, false); !null {
+func (x *VotersRecord) decode(r *protocol.FieldReader, v int16) {
+	if n, null := r.CompactCount(27, false); !null {
 		x.Voters = make([]KRaftVoter, n)
 		for i := range x.Voters {
 			x.Voters[i].decode(r, v)
 		}
 	}
-	r.skipTags()
+	r.SkipTags()
 }
 
 // KRaftVoter is an element of VotersRecord's Voters.
@@ -165,7 +169,7 @@ type KRaftVoter struct {
 func (x *KRaftVoter) encode(dst []byte, v int16) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.VoterID))
 	dst = append(dst, x.VoterDirectoryID[:]...)
-	dst = appendCompactCount(dst, len(x.Endpoints), false)
+	dst = protocol.AppendCompactCount(dst, len(x.Endpoints), false)
 	for i := range x.Endpoints {
 		dst = x.Endpoints[i].encode(dst, v)
 	}
@@ -174,17 +178,17 @@ func (x *KRaftVoter) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *KRaftVoter) decode(r *reader, v int16) {
-	x.VoterID = r.int32()
-	x.VoterDirectoryID = r.uuid()
-	if n, null := r.compactCount(5, false); !null {
+func (x *KRaftVoter) decode(r *protocol.FieldReader, v int16) {
+	x.VoterID = r.Int32()
+	x.VoterDirectoryID = r.UUID()
+	if n, null := r.CompactCount(5, false); !null {
 		x.Endpoints = make([]KRaftVoterEndpoint, n)
 		for i := range x.Endpoints {
 			x.Endpoints[i].decode(r, v)
 		}
 	}
 	x.KRaftVersionFeature.decode(r, v)
-	r.skipTags()
+	r.SkipTags()
 }
 
 // KRaftVoterEndpoint is an element of KRaftVoter's Endpoints.
@@ -195,18 +199,18 @@ type KRaftVoterEndpoint struct {
 }
 
 func (x *KRaftVoterEndpoint) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Name)
-	dst = appendCompactString(dst, x.Host)
+	dst = protocol.AppendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactString(dst, x.Host)
 	dst = binary.BigEndian.AppendUint16(dst, x.Port)
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *KRaftVoterEndpoint) decode(r *reader, v int16) {
-	x.Name = r.compactString()
-	x.Host = r.compactString()
-	x.Port = r.uint16()
-	r.skipTags()
+func (x *KRaftVoterEndpoint) decode(r *protocol.FieldReader, v int16) {
+	x.Name = r.CompactString()
+	x.Host = r.CompactString()
+	x.Port = r.Uint16()
+	r.SkipTags()
 }
 
 // KRaftVersionRange is an element of KRaftVoter's KRaftVersionFeature.
@@ -222,10 +226,10 @@ func (x *KRaftVersionRange) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *KRaftVersionRange) decode(r *reader, v int16) {
-	x.MinSupportedVersion = r.int16()
-	x.MaxSupportedVersion = r.int16()
-	r.skipTags()
+func (x *KRaftVersionRange) decode(r *protocol.FieldReader, v int16) {
+	x.MinSupportedVersion = r.Int16()
+	x.MaxSupportedVersion = r.Int16()
+	r.SkipTags()
 }
 
 // ControlType is 6.

@@ -2,8 +2,9 @@ package metadata
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
+
+	"minikafka/protocol"
 )
 
 // Record is one record of the metadata log (`__cluster_metadata`), of a type in record_gen.go.
@@ -12,15 +13,14 @@ type Record interface {
 	Key() int16
 
 	encode(dst []byte, version int16) []byte
-	decode(r *reader, version int16)
+	decode(r *protocol.FieldReader, version int16)
 }
 
 // frameVersion is the first varint of each metadata record; Kafka knows no other.
 const frameVersion = 1
 
-// ErrMalformedRecord is a metadata record that is cut short, announces more than there is, has a null
-// where none may be, or has bytes after its end.
-var ErrMalformedRecord = errors.New("malformed metadata record")
+// ErrMalformedRecord is protocol's, for those who decode metadata records.
+var ErrMalformedRecord = protocol.ErrMalformedRecord
 
 // UnknownRecordError is a record of a type or version that Kafka 4.4 does not have: a newer server wrote
 // it. Whoever replays a log must stop there, because an image without it would be wrong.
@@ -60,10 +60,10 @@ func AppendRecord(dst []byte, rec Record, version int16) []byte {
 // DecodeRecord reads a record's value. Nothing in the result aliases b. The error is an
 // *UnknownRecordError or wraps ErrMalformedRecord.
 func DecodeRecord(b []byte) (rec Record, version int16, err error) {
-	r := &reader{b: b}
-	frame, key, v := r.uvarint(), r.uvarint(), r.uvarint()
-	if r.err != nil {
-		return nil, 0, fmt.Errorf("frame: %w", r.err)
+	r := protocol.NewFieldReader(b)
+	frame, key, v := r.Uvarint(), r.Uvarint(), r.Uvarint()
+	if r.Err() != nil {
+		return nil, 0, fmt.Errorf("frame: %w", r.Err())
 	}
 	if frame != frameVersion {
 		return nil, 0, &UnknownRecordError{Frame: frame}
@@ -73,7 +73,7 @@ func DecodeRecord(b []byte) (rec Record, version int16, err error) {
 		return nil, 0, &UnknownRecordError{Key: key, Version: v}
 	}
 	rec.decode(r, int16(v))
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, 0, fmt.Errorf("%T version %d: %w", rec, v, err)
 	}
 	return rec, int16(v), nil

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"minikafka/protocol"
 )
 
 // ControlRecord is a record of a control batch of the metadata log or of a snapshot.
@@ -12,7 +14,7 @@ type ControlRecord interface {
 	ControlType() int16
 
 	encode(dst []byte, version int16) []byte
-	decode(r *reader, version int16)
+	decode(r *protocol.FieldReader, version int16)
 }
 
 // ErrUnknownControl is a control record of a type or version that Kafka 4.4 does not have.
@@ -31,10 +33,10 @@ func AppendControl(dst []byte, rec ControlRecord, version int16) []byte {
 // DecodeControl reads a control record. Bytes after the value's end are ignored, as in Kafka. The error
 // wraps ErrUnknownControl or ErrMalformedRecord.
 func DecodeControl(key, value []byte) (rec ControlRecord, version int16, err error) {
-	r := &reader{b: key}
-	keyVersion, controlType := r.int16(), r.int16()
-	if r.err != nil {
-		return nil, 0, fmt.Errorf("control record key: %w", r.err)
+	r := protocol.NewFieldReader(key)
+	keyVersion, controlType := r.Int16(), r.Int16()
+	if r.Err() != nil {
+		return nil, 0, fmt.Errorf("control record key: %w", r.Err())
 	}
 	if keyVersion < 0 {
 		return nil, 0, fmt.Errorf("%w: key version %d", ErrUnknownControl, keyVersion)
@@ -43,16 +45,16 @@ func DecodeControl(key, value []byte) (rec ControlRecord, version int16, err err
 	if rec == nil {
 		return nil, 0, fmt.Errorf("%w: type %d", ErrUnknownControl, controlType)
 	}
-	r = &reader{b: value}
-	version = r.int16()
-	if r.err == nil && (version < 0 || version > maxVersion) {
+	r = protocol.NewFieldReader(value)
+	version = r.Int16()
+	if r.Err() == nil && (version < 0 || version > maxVersion) {
 		return nil, 0, fmt.Errorf("%w: %T version %d, the highest known is %d", ErrUnknownControl, rec, version, maxVersion)
 	}
-	if r.err == nil {
+	if r.Err() == nil {
 		rec.decode(r, version)
 	}
-	if r.err != nil {
-		return nil, 0, fmt.Errorf("%T version %d: %w", rec, version, r.err)
+	if r.Err() != nil {
+		return nil, 0, fmt.Errorf("%T version %d: %w", rec, version, r.Err())
 	}
 	return rec, version, nil
 }

@@ -2,7 +2,11 @@
 
 package metadata
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"minikafka/protocol"
+)
 
 // Keys of the metadata log's records.
 const (
@@ -114,27 +118,27 @@ type RegisterBrokerRecord struct {
 func (x *RegisterBrokerRecord) encode(dst []byte, v int16) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.BrokerID))
 	if v >= 2 {
-		dst = appendBool(dst, x.IsMigratingZkBroker)
+		dst = protocol.AppendBool(dst, x.IsMigratingZkBroker)
 	}
 	dst = append(dst, x.IncarnationID[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(x.BrokerEpoch))
-	dst = appendCompactCount(dst, len(x.EndPoints), false)
+	dst = protocol.AppendCompactCount(dst, len(x.EndPoints), false)
 	for i := range x.EndPoints {
 		dst = x.EndPoints[i].encode(dst, v)
 	}
-	dst = appendCompactCount(dst, len(x.Features), false)
+	dst = protocol.AppendCompactCount(dst, len(x.Features), false)
 	for i := range x.Features {
 		dst = x.Features[i].encode(dst, v)
 	}
-	dst = appendCompactNullableString(dst, x.Rack)
-	dst = appendBool(dst, x.Fenced)
+	dst = protocol.AppendCompactNullableString(dst, x.Rack)
+	dst = protocol.AppendBool(dst, x.Fenced)
 	if v >= 1 {
-		dst = appendBool(dst, x.InControlledShutdown)
+		dst = protocol.AppendBool(dst, x.InControlledShutdown)
 	}
-	var tags taggedFields
+	var tags protocol.TaggedFields
 	if v >= 3 && len(x.LogDirs) > 0 {
-		tags.add(0, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.LogDirs), false)
+		tags.Add(0, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.LogDirs), false)
 			for _, e := range x.LogDirs {
 				dst = append(dst, e[:]...)
 			}
@@ -142,60 +146,60 @@ func (x *RegisterBrokerRecord) encode(dst []byte, v int16) []byte {
 		})
 	}
 	if v == 4 && x.CordonedLogDirs != nil {
-		tags.add(1, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.CordonedLogDirs), x.CordonedLogDirs == nil)
+		tags.Add(1, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.CordonedLogDirs), x.CordonedLogDirs == nil)
 			for _, e := range x.CordonedLogDirs {
 				dst = append(dst, e[:]...)
 			}
 			return dst
 		})
 	}
-	dst = tags.appendTo(dst)
+	dst = tags.AppendTo(dst)
 	return dst
 }
 
-func (x *RegisterBrokerRecord) decode(r *reader, v int16) {
-	x.BrokerID = r.int32()
+func (x *RegisterBrokerRecord) decode(r *protocol.FieldReader, v int16) {
+	x.BrokerID = r.Int32()
 	if v >= 2 {
-		x.IsMigratingZkBroker = r.boolean()
+		x.IsMigratingZkBroker = r.Boolean()
 	}
-	x.IncarnationID = r.uuid()
-	x.BrokerEpoch = r.int64()
-	if n, null := r.compactCount(7, false); !null {
+	x.IncarnationID = r.UUID()
+	x.BrokerEpoch = r.Int64()
+	if n, null := r.CompactCount(7, false); !null {
 		x.EndPoints = make([]BrokerEndpoint, n)
 		for i := range x.EndPoints {
 			x.EndPoints[i].decode(r, v)
 		}
 	}
-	if n, null := r.compactCount(6, false); !null {
+	if n, null := r.CompactCount(6, false); !null {
 		x.Features = make([]BrokerFeature, n)
 		for i := range x.Features {
 			x.Features[i].decode(r, v)
 		}
 	}
-	x.Rack = r.compactNullableString()
-	x.Fenced = r.boolean()
+	x.Rack = r.CompactNullableString()
+	x.Fenced = r.Boolean()
 	if v >= 1 {
-		x.InControlledShutdown = r.boolean()
+		x.InControlledShutdown = r.Boolean()
 	}
-	for tag, r := range r.tags() {
+	for tag, r := range r.Tags() {
 		switch {
 		case tag == 0 && v >= 3:
-			if n, null := r.compactCount(16, false); !null {
+			if n, null := r.CompactCount(16, false); !null {
 				x.LogDirs = make([]UUID, n)
 				for i := range x.LogDirs {
-					x.LogDirs[i] = r.uuid()
+					x.LogDirs[i] = r.UUID()
 				}
 			}
 		case tag == 1 && v == 4:
-			if n, null := r.compactCount(16, true); !null {
+			if n, null := r.CompactCount(16, true); !null {
 				x.CordonedLogDirs = make([]UUID, n)
 				for i := range x.CordonedLogDirs {
-					x.CordonedLogDirs[i] = r.uuid()
+					x.CordonedLogDirs[i] = r.UUID()
 				}
 			}
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
@@ -209,20 +213,20 @@ type BrokerEndpoint struct {
 }
 
 func (x *BrokerEndpoint) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Name)
-	dst = appendCompactString(dst, x.Host)
+	dst = protocol.AppendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactString(dst, x.Host)
 	dst = binary.BigEndian.AppendUint16(dst, x.Port)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(x.SecurityProtocol))
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *BrokerEndpoint) decode(r *reader, v int16) {
-	x.Name = r.compactString()
-	x.Host = r.compactString()
-	x.Port = r.uint16()
-	x.SecurityProtocol = r.int16()
-	r.skipTags()
+func (x *BrokerEndpoint) decode(r *protocol.FieldReader, v int16) {
+	x.Name = r.CompactString()
+	x.Host = r.CompactString()
+	x.Port = r.Uint16()
+	x.SecurityProtocol = r.Int16()
+	r.SkipTags()
 }
 
 // BrokerFeature is an element of RegisterBrokerRecord's Features.
@@ -233,18 +237,18 @@ type BrokerFeature struct {
 }
 
 func (x *BrokerFeature) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactString(dst, x.Name)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(x.MinSupportedVersion))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(x.MaxSupportedVersion))
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *BrokerFeature) decode(r *reader, v int16) {
-	x.Name = r.compactString()
-	x.MinSupportedVersion = r.int16()
-	x.MaxSupportedVersion = r.int16()
-	r.skipTags()
+func (x *BrokerFeature) decode(r *protocol.FieldReader, v int16) {
+	x.Name = r.CompactString()
+	x.MinSupportedVersion = r.Int16()
+	x.MaxSupportedVersion = r.Int16()
+	r.SkipTags()
 }
 
 // Key is 0.
@@ -263,10 +267,10 @@ func (x *UnregisterBrokerRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *UnregisterBrokerRecord) decode(r *reader, v int16) {
-	x.BrokerID = r.int32()
-	x.BrokerEpoch = r.int64()
-	r.skipTags()
+func (x *UnregisterBrokerRecord) decode(r *protocol.FieldReader, v int16) {
+	x.BrokerID = r.Int32()
+	x.BrokerEpoch = r.Int64()
+	r.SkipTags()
 }
 
 // Key is 1.
@@ -279,16 +283,16 @@ type TopicRecord struct {
 }
 
 func (x *TopicRecord) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactString(dst, x.Name)
 	dst = append(dst, x.TopicID[:]...)
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *TopicRecord) decode(r *reader, v int16) {
-	x.Name = r.compactString()
-	x.TopicID = r.uuid()
-	r.skipTags()
+func (x *TopicRecord) decode(r *protocol.FieldReader, v int16) {
+	x.Name = r.CompactString()
+	x.TopicID = r.UUID()
+	r.SkipTags()
 }
 
 // Key is 2.
@@ -314,19 +318,19 @@ type PartitionRecord struct {
 func (x *PartitionRecord) encode(dst []byte, v int16) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.PartitionID))
 	dst = append(dst, x.TopicID[:]...)
-	dst = appendCompactCount(dst, len(x.Replicas), false)
+	dst = protocol.AppendCompactCount(dst, len(x.Replicas), false)
 	for _, e := range x.Replicas {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 	}
-	dst = appendCompactCount(dst, len(x.ISR), false)
+	dst = protocol.AppendCompactCount(dst, len(x.ISR), false)
 	for _, e := range x.ISR {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 	}
-	dst = appendCompactCount(dst, len(x.RemovingReplicas), false)
+	dst = protocol.AppendCompactCount(dst, len(x.RemovingReplicas), false)
 	for _, e := range x.RemovingReplicas {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 	}
-	dst = appendCompactCount(dst, len(x.AddingReplicas), false)
+	dst = protocol.AppendCompactCount(dst, len(x.AddingReplicas), false)
 	for _, e := range x.AddingReplicas {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 	}
@@ -334,21 +338,21 @@ func (x *PartitionRecord) encode(dst []byte, v int16) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.LeaderEpoch))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.PartitionEpoch))
 	if v >= 1 {
-		dst = appendCompactCount(dst, len(x.Directories), false)
+		dst = protocol.AppendCompactCount(dst, len(x.Directories), false)
 		for _, e := range x.Directories {
 			dst = append(dst, e[:]...)
 		}
 	}
-	var tags taggedFields
+	var tags protocol.TaggedFields
 	if x.LeaderRecoveryState != 0 {
-		tags.add(0, func(dst []byte) []byte {
+		tags.Add(0, func(dst []byte) []byte {
 			dst = append(dst, byte(x.LeaderRecoveryState))
 			return dst
 		})
 	}
 	if v == 2 && x.EligibleLeaderReplicas != nil {
-		tags.add(1, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.EligibleLeaderReplicas), x.EligibleLeaderReplicas == nil)
+		tags.Add(1, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.EligibleLeaderReplicas), x.EligibleLeaderReplicas == nil)
 			for _, e := range x.EligibleLeaderReplicas {
 				dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 			}
@@ -356,76 +360,76 @@ func (x *PartitionRecord) encode(dst []byte, v int16) []byte {
 		})
 	}
 	if v == 2 && x.LastKnownELR != nil {
-		tags.add(2, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.LastKnownELR), x.LastKnownELR == nil)
+		tags.Add(2, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.LastKnownELR), x.LastKnownELR == nil)
 			for _, e := range x.LastKnownELR {
 				dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 			}
 			return dst
 		})
 	}
-	dst = tags.appendTo(dst)
+	dst = tags.AppendTo(dst)
 	return dst
 }
 
-func (x *PartitionRecord) decode(r *reader, v int16) {
-	x.PartitionID = r.int32()
-	x.TopicID = r.uuid()
-	if n, null := r.compactCount(4, false); !null {
+func (x *PartitionRecord) decode(r *protocol.FieldReader, v int16) {
+	x.PartitionID = r.Int32()
+	x.TopicID = r.UUID()
+	if n, null := r.CompactCount(4, false); !null {
 		x.Replicas = make([]int32, n)
 		for i := range x.Replicas {
-			x.Replicas[i] = r.int32()
+			x.Replicas[i] = r.Int32()
 		}
 	}
-	if n, null := r.compactCount(4, false); !null {
+	if n, null := r.CompactCount(4, false); !null {
 		x.ISR = make([]int32, n)
 		for i := range x.ISR {
-			x.ISR[i] = r.int32()
+			x.ISR[i] = r.Int32()
 		}
 	}
-	if n, null := r.compactCount(4, false); !null {
+	if n, null := r.CompactCount(4, false); !null {
 		x.RemovingReplicas = make([]int32, n)
 		for i := range x.RemovingReplicas {
-			x.RemovingReplicas[i] = r.int32()
+			x.RemovingReplicas[i] = r.Int32()
 		}
 	}
-	if n, null := r.compactCount(4, false); !null {
+	if n, null := r.CompactCount(4, false); !null {
 		x.AddingReplicas = make([]int32, n)
 		for i := range x.AddingReplicas {
-			x.AddingReplicas[i] = r.int32()
+			x.AddingReplicas[i] = r.Int32()
 		}
 	}
-	x.Leader = r.int32()
-	x.LeaderEpoch = r.int32()
-	x.PartitionEpoch = r.int32()
+	x.Leader = r.Int32()
+	x.LeaderEpoch = r.Int32()
+	x.PartitionEpoch = r.Int32()
 	if v >= 1 {
-		if n, null := r.compactCount(16, false); !null {
+		if n, null := r.CompactCount(16, false); !null {
 			x.Directories = make([]UUID, n)
 			for i := range x.Directories {
-				x.Directories[i] = r.uuid()
+				x.Directories[i] = r.UUID()
 			}
 		}
 	}
-	for tag, r := range r.tags() {
+	for tag, r := range r.Tags() {
 		switch {
 		case tag == 0:
-			x.LeaderRecoveryState = r.int8()
+			x.LeaderRecoveryState = r.Int8()
 		case tag == 1 && v == 2:
-			if n, null := r.compactCount(4, true); !null {
+			if n, null := r.CompactCount(4, true); !null {
 				x.EligibleLeaderReplicas = make([]int32, n)
 				for i := range x.EligibleLeaderReplicas {
-					x.EligibleLeaderReplicas[i] = r.int32()
+					x.EligibleLeaderReplicas[i] = r.Int32()
 				}
 			}
 		case tag == 2 && v == 2:
-			if n, null := r.compactCount(4, true); !null {
+			if n, null := r.CompactCount(4, true); !null {
 				x.LastKnownELR = make([]int32, n)
 				for i := range x.LastKnownELR {
-					x.LastKnownELR[i] = r.int32()
+					x.LastKnownELR[i] = r.Int32()
 				}
 			}
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
@@ -443,19 +447,19 @@ type ConfigRecord struct {
 
 func (x *ConfigRecord) encode(dst []byte, v int16) []byte {
 	dst = append(dst, byte(x.ResourceType))
-	dst = appendCompactString(dst, x.ResourceName)
-	dst = appendCompactString(dst, x.Name)
-	dst = appendCompactNullableString(dst, x.Value)
+	dst = protocol.AppendCompactString(dst, x.ResourceName)
+	dst = protocol.AppendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactNullableString(dst, x.Value)
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *ConfigRecord) decode(r *reader, v int16) {
-	x.ResourceType = r.int8()
-	x.ResourceName = r.compactString()
-	x.Name = r.compactString()
-	x.Value = r.compactNullableString()
-	r.skipTags()
+func (x *ConfigRecord) decode(r *protocol.FieldReader, v int16) {
+	x.ResourceType = r.Int8()
+	x.ResourceName = r.CompactString()
+	x.Name = r.CompactString()
+	x.Value = r.CompactNullableString()
+	r.SkipTags()
 }
 
 // Key is 4.
@@ -479,10 +483,10 @@ type PartitionChangeRecord struct {
 func (x *PartitionChangeRecord) encode(dst []byte, v int16) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.PartitionID))
 	dst = append(dst, x.TopicID[:]...)
-	var tags taggedFields
+	var tags protocol.TaggedFields
 	if x.ISR != nil {
-		tags.add(0, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.ISR), x.ISR == nil)
+		tags.Add(0, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.ISR), x.ISR == nil)
 			for _, e := range x.ISR {
 				dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 			}
@@ -490,14 +494,14 @@ func (x *PartitionChangeRecord) encode(dst []byte, v int16) []byte {
 		})
 	}
 	if x.Leader != nil && *x.Leader != -2 {
-		tags.add(1, func(dst []byte) []byte {
+		tags.Add(1, func(dst []byte) []byte {
 			dst = binary.BigEndian.AppendUint32(dst, uint32(*x.Leader))
 			return dst
 		})
 	}
 	if x.Replicas != nil {
-		tags.add(2, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.Replicas), x.Replicas == nil)
+		tags.Add(2, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.Replicas), x.Replicas == nil)
 			for _, e := range x.Replicas {
 				dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 			}
@@ -505,8 +509,8 @@ func (x *PartitionChangeRecord) encode(dst []byte, v int16) []byte {
 		})
 	}
 	if x.RemovingReplicas != nil {
-		tags.add(3, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.RemovingReplicas), x.RemovingReplicas == nil)
+		tags.Add(3, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.RemovingReplicas), x.RemovingReplicas == nil)
 			for _, e := range x.RemovingReplicas {
 				dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 			}
@@ -514,8 +518,8 @@ func (x *PartitionChangeRecord) encode(dst []byte, v int16) []byte {
 		})
 	}
 	if x.AddingReplicas != nil {
-		tags.add(4, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.AddingReplicas), x.AddingReplicas == nil)
+		tags.Add(4, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.AddingReplicas), x.AddingReplicas == nil)
 			for _, e := range x.AddingReplicas {
 				dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 			}
@@ -523,14 +527,14 @@ func (x *PartitionChangeRecord) encode(dst []byte, v int16) []byte {
 		})
 	}
 	if x.LeaderRecoveryState != nil && *x.LeaderRecoveryState != -1 {
-		tags.add(5, func(dst []byte) []byte {
+		tags.Add(5, func(dst []byte) []byte {
 			dst = append(dst, byte(*x.LeaderRecoveryState))
 			return dst
 		})
 	}
 	if v == 2 && x.EligibleLeaderReplicas != nil {
-		tags.add(6, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.EligibleLeaderReplicas), x.EligibleLeaderReplicas == nil)
+		tags.Add(6, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.EligibleLeaderReplicas), x.EligibleLeaderReplicas == nil)
 			for _, e := range x.EligibleLeaderReplicas {
 				dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 			}
@@ -538,8 +542,8 @@ func (x *PartitionChangeRecord) encode(dst []byte, v int16) []byte {
 		})
 	}
 	if v == 2 && x.LastKnownELR != nil {
-		tags.add(7, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.LastKnownELR), x.LastKnownELR == nil)
+		tags.Add(7, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.LastKnownELR), x.LastKnownELR == nil)
 			for _, e := range x.LastKnownELR {
 				dst = binary.BigEndian.AppendUint32(dst, uint32(e))
 			}
@@ -547,80 +551,80 @@ func (x *PartitionChangeRecord) encode(dst []byte, v int16) []byte {
 		})
 	}
 	if v >= 1 && x.Directories != nil {
-		tags.add(8, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.Directories), x.Directories == nil)
+		tags.Add(8, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.Directories), x.Directories == nil)
 			for _, e := range x.Directories {
 				dst = append(dst, e[:]...)
 			}
 			return dst
 		})
 	}
-	dst = tags.appendTo(dst)
+	dst = tags.AppendTo(dst)
 	return dst
 }
 
-func (x *PartitionChangeRecord) decode(r *reader, v int16) {
-	x.PartitionID = r.int32()
-	x.TopicID = r.uuid()
-	for tag, r := range r.tags() {
+func (x *PartitionChangeRecord) decode(r *protocol.FieldReader, v int16) {
+	x.PartitionID = r.Int32()
+	x.TopicID = r.UUID()
+	for tag, r := range r.Tags() {
 		switch {
 		case tag == 0:
-			if n, null := r.compactCount(4, true); !null {
+			if n, null := r.CompactCount(4, true); !null {
 				x.ISR = make([]int32, n)
 				for i := range x.ISR {
-					x.ISR[i] = r.int32()
+					x.ISR[i] = r.Int32()
 				}
 			}
 		case tag == 1:
-			value := r.int32()
+			value := r.Int32()
 			x.Leader = &value
 		case tag == 2:
-			if n, null := r.compactCount(4, true); !null {
+			if n, null := r.CompactCount(4, true); !null {
 				x.Replicas = make([]int32, n)
 				for i := range x.Replicas {
-					x.Replicas[i] = r.int32()
+					x.Replicas[i] = r.Int32()
 				}
 			}
 		case tag == 3:
-			if n, null := r.compactCount(4, true); !null {
+			if n, null := r.CompactCount(4, true); !null {
 				x.RemovingReplicas = make([]int32, n)
 				for i := range x.RemovingReplicas {
-					x.RemovingReplicas[i] = r.int32()
+					x.RemovingReplicas[i] = r.Int32()
 				}
 			}
 		case tag == 4:
-			if n, null := r.compactCount(4, true); !null {
+			if n, null := r.CompactCount(4, true); !null {
 				x.AddingReplicas = make([]int32, n)
 				for i := range x.AddingReplicas {
-					x.AddingReplicas[i] = r.int32()
+					x.AddingReplicas[i] = r.Int32()
 				}
 			}
 		case tag == 5:
-			value := r.int8()
+			value := r.Int8()
 			x.LeaderRecoveryState = &value
 		case tag == 6 && v == 2:
-			if n, null := r.compactCount(4, true); !null {
+			if n, null := r.CompactCount(4, true); !null {
 				x.EligibleLeaderReplicas = make([]int32, n)
 				for i := range x.EligibleLeaderReplicas {
-					x.EligibleLeaderReplicas[i] = r.int32()
+					x.EligibleLeaderReplicas[i] = r.Int32()
 				}
 			}
 		case tag == 7 && v == 2:
-			if n, null := r.compactCount(4, true); !null {
+			if n, null := r.CompactCount(4, true); !null {
 				x.LastKnownELR = make([]int32, n)
 				for i := range x.LastKnownELR {
-					x.LastKnownELR[i] = r.int32()
+					x.LastKnownELR[i] = r.Int32()
 				}
 			}
 		case tag == 8 && v >= 1:
-			if n, null := r.compactCount(16, true); !null {
+			if n, null := r.CompactCount(16, true); !null {
 				x.Directories = make([]UUID, n)
 				for i := range x.Directories {
-					x.Directories[i] = r.uuid()
+					x.Directories[i] = r.UUID()
 				}
 			}
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
@@ -641,10 +645,10 @@ func (x *FenceBrokerRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *FenceBrokerRecord) decode(r *reader, v int16) {
-	x.ID = r.int32()
-	x.Epoch = r.int64()
-	r.skipTags()
+func (x *FenceBrokerRecord) decode(r *protocol.FieldReader, v int16) {
+	x.ID = r.Int32()
+	x.Epoch = r.Int64()
+	r.SkipTags()
 }
 
 // Key is 7.
@@ -663,10 +667,10 @@ func (x *UnfenceBrokerRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *UnfenceBrokerRecord) decode(r *reader, v int16) {
-	x.ID = r.int32()
-	x.Epoch = r.int64()
-	r.skipTags()
+func (x *UnfenceBrokerRecord) decode(r *protocol.FieldReader, v int16) {
+	x.ID = r.Int32()
+	x.Epoch = r.Int64()
+	r.SkipTags()
 }
 
 // Key is 8.
@@ -683,9 +687,9 @@ func (x *RemoveTopicRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *RemoveTopicRecord) decode(r *reader, v int16) {
-	x.TopicID = r.uuid()
-	r.skipTags()
+func (x *RemoveTopicRecord) decode(r *protocol.FieldReader, v int16) {
+	x.TopicID = r.UUID()
+	r.SkipTags()
 }
 
 // Key is 9.
@@ -703,34 +707,34 @@ type DelegationTokenRecord struct {
 }
 
 func (x *DelegationTokenRecord) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Owner)
-	dst = appendCompactString(dst, x.Requester)
-	dst = appendCompactCount(dst, len(x.Renewers), false)
+	dst = protocol.AppendCompactString(dst, x.Owner)
+	dst = protocol.AppendCompactString(dst, x.Requester)
+	dst = protocol.AppendCompactCount(dst, len(x.Renewers), false)
 	for _, e := range x.Renewers {
-		dst = appendCompactString(dst, e)
+		dst = protocol.AppendCompactString(dst, e)
 	}
 	dst = binary.BigEndian.AppendUint64(dst, uint64(x.IssueTimestamp))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(x.MaxTimestamp))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(x.ExpirationTimestamp))
-	dst = appendCompactString(dst, x.TokenID)
+	dst = protocol.AppendCompactString(dst, x.TokenID)
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *DelegationTokenRecord) decode(r *reader, v int16) {
-	x.Owner = r.compactString()
-	x.Requester = r.compactString()
-	if n, null := r.compactCount(1, false); !null {
+func (x *DelegationTokenRecord) decode(r *protocol.FieldReader, v int16) {
+	x.Owner = r.CompactString()
+	x.Requester = r.CompactString()
+	if n, null := r.CompactCount(1, false); !null {
 		x.Renewers = make([]string, n)
 		for i := range x.Renewers {
-			x.Renewers[i] = r.compactString()
+			x.Renewers[i] = r.CompactString()
 		}
 	}
-	x.IssueTimestamp = r.int64()
-	x.MaxTimestamp = r.int64()
-	x.ExpirationTimestamp = r.int64()
-	x.TokenID = r.compactString()
-	r.skipTags()
+	x.IssueTimestamp = r.Int64()
+	x.MaxTimestamp = r.Int64()
+	x.ExpirationTimestamp = r.Int64()
+	x.TokenID = r.CompactString()
+	r.SkipTags()
 }
 
 // Key is 10.
@@ -747,24 +751,24 @@ type UserScramCredentialRecord struct {
 }
 
 func (x *UserScramCredentialRecord) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactString(dst, x.Name)
 	dst = append(dst, byte(x.Mechanism))
-	dst = appendCompactBytes(dst, x.Salt)
-	dst = appendCompactBytes(dst, x.StoredKey)
-	dst = appendCompactBytes(dst, x.ServerKey)
+	dst = protocol.AppendCompactBytes(dst, x.Salt)
+	dst = protocol.AppendCompactBytes(dst, x.StoredKey)
+	dst = protocol.AppendCompactBytes(dst, x.ServerKey)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.Iterations))
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *UserScramCredentialRecord) decode(r *reader, v int16) {
-	x.Name = r.compactString()
-	x.Mechanism = r.int8()
-	x.Salt = r.compactBytes()
-	x.StoredKey = r.compactBytes()
-	x.ServerKey = r.compactBytes()
-	x.Iterations = r.int32()
-	r.skipTags()
+func (x *UserScramCredentialRecord) decode(r *protocol.FieldReader, v int16) {
+	x.Name = r.CompactString()
+	x.Mechanism = r.Int8()
+	x.Salt = r.CompactBytes()
+	x.StoredKey = r.CompactBytes()
+	x.ServerKey = r.CompactBytes()
+	x.Iterations = r.Int32()
+	r.SkipTags()
 }
 
 // Key is 11.
@@ -777,16 +781,16 @@ type FeatureLevelRecord struct {
 }
 
 func (x *FeatureLevelRecord) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactString(dst, x.Name)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(x.FeatureLevel))
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *FeatureLevelRecord) decode(r *reader, v int16) {
-	x.Name = r.compactString()
-	x.FeatureLevel = r.int16()
-	r.skipTags()
+func (x *FeatureLevelRecord) decode(r *protocol.FieldReader, v int16) {
+	x.Name = r.CompactString()
+	x.FeatureLevel = r.Int16()
+	r.SkipTags()
 }
 
 // Key is 12.
@@ -801,28 +805,28 @@ type ClientQuotaRecord struct {
 }
 
 func (x *ClientQuotaRecord) encode(dst []byte, v int16) []byte {
-	dst = appendCompactCount(dst, len(x.Entity), false)
+	dst = protocol.AppendCompactCount(dst, len(x.Entity), false)
 	for i := range x.Entity {
 		dst = x.Entity[i].encode(dst, v)
 	}
-	dst = appendCompactString(dst, x.QuotaKey)
-	dst = appendFloat64(dst, x.Value)
-	dst = appendBool(dst, x.Remove)
+	dst = protocol.AppendCompactString(dst, x.QuotaKey)
+	dst = protocol.AppendFloat64(dst, x.Value)
+	dst = protocol.AppendBool(dst, x.Remove)
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *ClientQuotaRecord) decode(r *reader, v int16) {
-	if n, null := r.compactCount(3, false); !null {
+func (x *ClientQuotaRecord) decode(r *protocol.FieldReader, v int16) {
+	if n, null := r.CompactCount(3, false); !null {
 		x.Entity = make([]QuotaEntity, n)
 		for i := range x.Entity {
 			x.Entity[i].decode(r, v)
 		}
 	}
-	x.QuotaKey = r.compactString()
-	x.Value = r.float64()
-	x.Remove = r.boolean()
-	r.skipTags()
+	x.QuotaKey = r.CompactString()
+	x.Value = r.Float64()
+	x.Remove = r.Boolean()
+	r.SkipTags()
 }
 
 // QuotaEntity is an element of ClientQuotaRecord's Entity.
@@ -832,16 +836,16 @@ type QuotaEntity struct {
 }
 
 func (x *QuotaEntity) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.EntityType)
-	dst = appendCompactNullableString(dst, x.EntityName)
+	dst = protocol.AppendCompactString(dst, x.EntityType)
+	dst = protocol.AppendCompactNullableString(dst, x.EntityName)
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *QuotaEntity) decode(r *reader, v int16) {
-	x.EntityType = r.compactString()
-	x.EntityName = r.compactNullableString()
-	r.skipTags()
+func (x *QuotaEntity) decode(r *protocol.FieldReader, v int16) {
+	x.EntityType = r.CompactString()
+	x.EntityName = r.CompactNullableString()
+	r.SkipTags()
 }
 
 // Key is 14.
@@ -862,11 +866,11 @@ func (x *ProducerIdsRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *ProducerIdsRecord) decode(r *reader, v int16) {
-	x.BrokerID = r.int32()
-	x.BrokerEpoch = r.int64()
-	x.NextProducerID = r.int64()
-	r.skipTags()
+func (x *ProducerIdsRecord) decode(r *protocol.FieldReader, v int16) {
+	x.BrokerID = r.Int32()
+	x.BrokerEpoch = r.Int64()
+	x.NextProducerID = r.Int64()
+	r.SkipTags()
 }
 
 // Key is 15.
@@ -885,22 +889,22 @@ type BrokerRegistrationChangeRecord struct {
 func (x *BrokerRegistrationChangeRecord) encode(dst []byte, v int16) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.BrokerID))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(x.BrokerEpoch))
-	var tags taggedFields
+	var tags protocol.TaggedFields
 	if x.Fenced != 0 {
-		tags.add(0, func(dst []byte) []byte {
+		tags.Add(0, func(dst []byte) []byte {
 			dst = append(dst, byte(x.Fenced))
 			return dst
 		})
 	}
 	if v >= 1 && x.InControlledShutdown != 0 {
-		tags.add(1, func(dst []byte) []byte {
+		tags.Add(1, func(dst []byte) []byte {
 			dst = append(dst, byte(x.InControlledShutdown))
 			return dst
 		})
 	}
 	if v >= 2 && len(x.LogDirs) > 0 {
-		tags.add(2, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.LogDirs), false)
+		tags.Add(2, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.LogDirs), false)
 			for _, e := range x.LogDirs {
 				dst = append(dst, e[:]...)
 			}
@@ -908,43 +912,43 @@ func (x *BrokerRegistrationChangeRecord) encode(dst []byte, v int16) []byte {
 		})
 	}
 	if v == 3 && x.CordonedLogDirs != nil {
-		tags.add(3, func(dst []byte) []byte {
-			dst = appendCompactCount(dst, len(x.CordonedLogDirs), x.CordonedLogDirs == nil)
+		tags.Add(3, func(dst []byte) []byte {
+			dst = protocol.AppendCompactCount(dst, len(x.CordonedLogDirs), x.CordonedLogDirs == nil)
 			for _, e := range x.CordonedLogDirs {
 				dst = append(dst, e[:]...)
 			}
 			return dst
 		})
 	}
-	dst = tags.appendTo(dst)
+	dst = tags.AppendTo(dst)
 	return dst
 }
 
-func (x *BrokerRegistrationChangeRecord) decode(r *reader, v int16) {
-	x.BrokerID = r.int32()
-	x.BrokerEpoch = r.int64()
-	for tag, r := range r.tags() {
+func (x *BrokerRegistrationChangeRecord) decode(r *protocol.FieldReader, v int16) {
+	x.BrokerID = r.Int32()
+	x.BrokerEpoch = r.Int64()
+	for tag, r := range r.Tags() {
 		switch {
 		case tag == 0:
-			x.Fenced = r.int8()
+			x.Fenced = r.Int8()
 		case tag == 1 && v >= 1:
-			x.InControlledShutdown = r.int8()
+			x.InControlledShutdown = r.Int8()
 		case tag == 2 && v >= 2:
-			if n, null := r.compactCount(16, false); !null {
+			if n, null := r.CompactCount(16, false); !null {
 				x.LogDirs = make([]UUID, n)
 				for i := range x.LogDirs {
-					x.LogDirs[i] = r.uuid()
+					x.LogDirs[i] = r.UUID()
 				}
 			}
 		case tag == 3 && v == 3:
-			if n, null := r.compactCount(16, true); !null {
+			if n, null := r.CompactCount(16, true); !null {
 				x.CordonedLogDirs = make([]UUID, n)
 				for i := range x.CordonedLogDirs {
-					x.CordonedLogDirs[i] = r.uuid()
+					x.CordonedLogDirs[i] = r.UUID()
 				}
 			}
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
@@ -967,26 +971,26 @@ type AccessControlEntryRecord struct {
 func (x *AccessControlEntryRecord) encode(dst []byte, v int16) []byte {
 	dst = append(dst, x.ID[:]...)
 	dst = append(dst, byte(x.ResourceType))
-	dst = appendCompactString(dst, x.ResourceName)
+	dst = protocol.AppendCompactString(dst, x.ResourceName)
 	dst = append(dst, byte(x.PatternType))
-	dst = appendCompactString(dst, x.Principal)
-	dst = appendCompactString(dst, x.Host)
+	dst = protocol.AppendCompactString(dst, x.Principal)
+	dst = protocol.AppendCompactString(dst, x.Host)
 	dst = append(dst, byte(x.Operation))
 	dst = append(dst, byte(x.PermissionType))
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *AccessControlEntryRecord) decode(r *reader, v int16) {
-	x.ID = r.uuid()
-	x.ResourceType = r.int8()
-	x.ResourceName = r.compactString()
-	x.PatternType = r.int8()
-	x.Principal = r.compactString()
-	x.Host = r.compactString()
-	x.Operation = r.int8()
-	x.PermissionType = r.int8()
-	r.skipTags()
+func (x *AccessControlEntryRecord) decode(r *protocol.FieldReader, v int16) {
+	x.ID = r.UUID()
+	x.ResourceType = r.Int8()
+	x.ResourceName = r.CompactString()
+	x.PatternType = r.Int8()
+	x.Principal = r.CompactString()
+	x.Host = r.CompactString()
+	x.Operation = r.Int8()
+	x.PermissionType = r.Int8()
+	r.SkipTags()
 }
 
 // Key is 18.
@@ -1003,9 +1007,9 @@ func (x *RemoveAccessControlEntryRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *RemoveAccessControlEntryRecord) decode(r *reader, v int16) {
-	x.ID = r.uuid()
-	r.skipTags()
+func (x *RemoveAccessControlEntryRecord) decode(r *protocol.FieldReader, v int16) {
+	x.ID = r.UUID()
+	r.SkipTags()
 }
 
 // Key is 19.
@@ -1019,8 +1023,8 @@ func (x *NoOpRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *NoOpRecord) decode(r *reader, v int16) {
-	r.skipTags()
+func (x *NoOpRecord) decode(r *protocol.FieldReader, v int16) {
+	r.SkipTags()
 }
 
 // Key is 20.
@@ -1037,9 +1041,9 @@ func (x *ZkMigrationStateRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *ZkMigrationStateRecord) decode(r *reader, v int16) {
-	x.ZkMigrationState = r.int8()
-	r.skipTags()
+func (x *ZkMigrationStateRecord) decode(r *protocol.FieldReader, v int16) {
+	x.ZkMigrationState = r.Int8()
+	r.SkipTags()
 }
 
 // Key is 21.
@@ -1052,16 +1056,16 @@ type RemoveUserScramCredentialRecord struct {
 }
 
 func (x *RemoveUserScramCredentialRecord) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactString(dst, x.Name)
 	dst = append(dst, byte(x.Mechanism))
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *RemoveUserScramCredentialRecord) decode(r *reader, v int16) {
-	x.Name = r.compactString()
-	x.Mechanism = r.int8()
-	r.skipTags()
+func (x *RemoveUserScramCredentialRecord) decode(r *protocol.FieldReader, v int16) {
+	x.Name = r.CompactString()
+	x.Mechanism = r.Int8()
+	r.SkipTags()
 }
 
 // Key is 22.
@@ -1073,24 +1077,24 @@ type BeginTransactionRecord struct {
 }
 
 func (x *BeginTransactionRecord) encode(dst []byte, v int16) []byte {
-	var tags taggedFields
+	var tags protocol.TaggedFields
 	if x.Name != nil {
-		tags.add(0, func(dst []byte) []byte {
-			dst = appendCompactNullableString(dst, x.Name)
+		tags.Add(0, func(dst []byte) []byte {
+			dst = protocol.AppendCompactNullableString(dst, x.Name)
 			return dst
 		})
 	}
-	dst = tags.appendTo(dst)
+	dst = tags.AppendTo(dst)
 	return dst
 }
 
-func (x *BeginTransactionRecord) decode(r *reader, v int16) {
-	for tag, r := range r.tags() {
+func (x *BeginTransactionRecord) decode(r *protocol.FieldReader, v int16) {
+	for tag, r := range r.Tags() {
 		switch {
 		case tag == 0:
-			x.Name = r.compactNullableString()
+			x.Name = r.CompactNullableString()
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
@@ -1106,8 +1110,8 @@ func (x *EndTransactionRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *EndTransactionRecord) decode(r *reader, v int16) {
-	r.skipTags()
+func (x *EndTransactionRecord) decode(r *protocol.FieldReader, v int16) {
+	r.SkipTags()
 }
 
 // Key is 24.
@@ -1119,24 +1123,24 @@ type AbortTransactionRecord struct {
 }
 
 func (x *AbortTransactionRecord) encode(dst []byte, v int16) []byte {
-	var tags taggedFields
+	var tags protocol.TaggedFields
 	if x.Reason != nil {
-		tags.add(0, func(dst []byte) []byte {
-			dst = appendCompactNullableString(dst, x.Reason)
+		tags.Add(0, func(dst []byte) []byte {
+			dst = protocol.AppendCompactNullableString(dst, x.Reason)
 			return dst
 		})
 	}
-	dst = tags.appendTo(dst)
+	dst = tags.AppendTo(dst)
 	return dst
 }
 
-func (x *AbortTransactionRecord) decode(r *reader, v int16) {
-	for tag, r := range r.tags() {
+func (x *AbortTransactionRecord) decode(r *protocol.FieldReader, v int16) {
+	for tag, r := range r.Tags() {
 		switch {
 		case tag == 0:
-			x.Reason = r.compactNullableString()
+			x.Reason = r.CompactNullableString()
 		default:
-			r.skip()
+			r.Skip()
 		}
 	}
 }
@@ -1150,14 +1154,14 @@ type RemoveDelegationTokenRecord struct {
 }
 
 func (x *RemoveDelegationTokenRecord) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.TokenID)
+	dst = protocol.AppendCompactString(dst, x.TokenID)
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *RemoveDelegationTokenRecord) decode(r *reader, v int16) {
-	x.TokenID = r.compactString()
-	r.skipTags()
+func (x *RemoveDelegationTokenRecord) decode(r *protocol.FieldReader, v int16) {
+	x.TokenID = r.CompactString()
+	r.SkipTags()
 }
 
 // Key is 26.
@@ -1175,12 +1179,12 @@ type RegisterControllerRecord struct {
 func (x *RegisterControllerRecord) encode(dst []byte, v int16) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(x.ControllerID))
 	dst = append(dst, x.IncarnationID[:]...)
-	dst = appendBool(dst, x.ZkMigrationReady)
-	dst = appendCompactCount(dst, len(x.EndPoints), false)
+	dst = protocol.AppendBool(dst, x.ZkMigrationReady)
+	dst = protocol.AppendCompactCount(dst, len(x.EndPoints), false)
 	for i := range x.EndPoints {
 		dst = x.EndPoints[i].encode(dst, v)
 	}
-	dst = appendCompactCount(dst, len(x.Features), false)
+	dst = protocol.AppendCompactCount(dst, len(x.Features), false)
 	for i := range x.Features {
 		dst = x.Features[i].encode(dst, v)
 	}
@@ -1188,23 +1192,23 @@ func (x *RegisterControllerRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *RegisterControllerRecord) decode(r *reader, v int16) {
-	x.ControllerID = r.int32()
-	x.IncarnationID = r.uuid()
-	x.ZkMigrationReady = r.boolean()
-	if n, null := r.compactCount(7, false); !null {
+func (x *RegisterControllerRecord) decode(r *protocol.FieldReader, v int16) {
+	x.ControllerID = r.Int32()
+	x.IncarnationID = r.UUID()
+	x.ZkMigrationReady = r.Boolean()
+	if n, null := r.CompactCount(7, false); !null {
 		x.EndPoints = make([]ControllerEndpoint, n)
 		for i := range x.EndPoints {
 			x.EndPoints[i].decode(r, v)
 		}
 	}
-	if n, null := r.compactCount(6, false); !null {
+	if n, null := r.CompactCount(6, false); !null {
 		x.Features = make([]ControllerFeature, n)
 		for i := range x.Features {
 			x.Features[i].decode(r, v)
 		}
 	}
-	r.skipTags()
+	r.SkipTags()
 }
 
 // ControllerEndpoint is an element of RegisterControllerRecord's EndPoints.
@@ -1216,20 +1220,20 @@ type ControllerEndpoint struct {
 }
 
 func (x *ControllerEndpoint) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Name)
-	dst = appendCompactString(dst, x.Host)
+	dst = protocol.AppendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactString(dst, x.Host)
 	dst = binary.BigEndian.AppendUint16(dst, x.Port)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(x.SecurityProtocol))
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *ControllerEndpoint) decode(r *reader, v int16) {
-	x.Name = r.compactString()
-	x.Host = r.compactString()
-	x.Port = r.uint16()
-	x.SecurityProtocol = r.int16()
-	r.skipTags()
+func (x *ControllerEndpoint) decode(r *protocol.FieldReader, v int16) {
+	x.Name = r.CompactString()
+	x.Host = r.CompactString()
+	x.Port = r.Uint16()
+	x.SecurityProtocol = r.Int16()
+	r.SkipTags()
 }
 
 // ControllerFeature is an element of RegisterControllerRecord's Features.
@@ -1240,18 +1244,18 @@ type ControllerFeature struct {
 }
 
 func (x *ControllerFeature) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.Name)
+	dst = protocol.AppendCompactString(dst, x.Name)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(x.MinSupportedVersion))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(x.MaxSupportedVersion))
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *ControllerFeature) decode(r *reader, v int16) {
-	x.Name = r.compactString()
-	x.MinSupportedVersion = r.int16()
-	x.MaxSupportedVersion = r.int16()
-	r.skipTags()
+func (x *ControllerFeature) decode(r *protocol.FieldReader, v int16) {
+	x.Name = r.CompactString()
+	x.MinSupportedVersion = r.Int16()
+	x.MaxSupportedVersion = r.Int16()
+	r.SkipTags()
 }
 
 // Key is 27.
@@ -1263,14 +1267,14 @@ type ClearElrRecord struct {
 }
 
 func (x *ClearElrRecord) encode(dst []byte, v int16) []byte {
-	dst = appendCompactString(dst, x.TopicName)
+	dst = protocol.AppendCompactString(dst, x.TopicName)
 	dst = append(dst, 0) // no tags
 	return dst
 }
 
-func (x *ClearElrRecord) decode(r *reader, v int16) {
-	x.TopicName = r.compactString()
-	r.skipTags()
+func (x *ClearElrRecord) decode(r *protocol.FieldReader, v int16) {
+	x.TopicName = r.CompactString()
+	r.SkipTags()
 }
 
 // Key is 28.
@@ -1287,9 +1291,9 @@ func (x *UnregisterControllerRecord) encode(dst []byte, v int16) []byte {
 	return dst
 }
 
-func (x *UnregisterControllerRecord) decode(r *reader, v int16) {
-	x.ControllerID = r.int32()
-	r.skipTags()
+func (x *UnregisterControllerRecord) decode(r *protocol.FieldReader, v int16) {
+	x.ControllerID = r.Int32()
+	r.SkipTags()
 }
 
 // Key is 29.

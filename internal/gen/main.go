@@ -1,5 +1,6 @@
 // Command gen writes the Go files that follow from Kafka's own wire layouts: the codecs of the metadata
-// log's records (metadata/record_gen.go, metadata/control_gen.go) and the tables of the check that
+// log's records (metadata/record_gen.go, metadata/control_gen.go), those of consumer groups
+// (groupcoord/record_gen.go), and the tables of the check that
 // untrusted requests pass before they are decoded (protocol/schema_gen.go).
 //
 // Its input lies beside it: the layouts of every request, response and record of Apache Kafka 4.4.0,
@@ -35,6 +36,9 @@ func outputs() (map[string][]byte, error) {
 	}
 	if out["metadata/control_gen.go"], err = controlRecords(records); err != nil {
 		return nil, fmt.Errorf("control records: %w", err)
+	}
+	if out["groupcoord/record_gen.go"], err = groupRecords(records); err != nil {
+		return nil, fmt.Errorf("group records: %w", err)
 	}
 	apis, err := parse(apiSchemas)
 	if err != nil {

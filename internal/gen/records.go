@@ -67,16 +67,21 @@ var nonZeroDefaults = map[string]string{
 //
 //nolint:gochecknoglobals // a table
 var structNames = map[string]string{
-	"RegisterBrokerRecord.end_points":     "BrokerEndpoint",
-	"RegisterBrokerRecord.features":       "BrokerFeature",
-	"RegisterControllerRecord.end_points": "ControllerEndpoint",
-	"RegisterControllerRecord.features":   "ControllerFeature",
-	"ClientQuotaRecord.entity":            "QuotaEntity",
-	"LeaderChangeMessage.voters":          "LeaderChangeVoter",
-	"LeaderChangeMessage.granting_voters": "LeaderChangeVoter",
-	"VotersRecord.voters":                 "KRaftVoter",
-	"KRaftVoter.endpoints":                "KRaftVoterEndpoint",
-	"KRaftVoter.kraft_version_feature":    "KRaftVersionRange",
+	"RegisterBrokerRecord.end_points":                                         "BrokerEndpoint",
+	"RegisterBrokerRecord.features":                                           "BrokerFeature",
+	"RegisterControllerRecord.end_points":                                     "ControllerEndpoint",
+	"RegisterControllerRecord.features":                                       "ControllerFeature",
+	"ClientQuotaRecord.entity":                                                "QuotaEntity",
+	"LeaderChangeMessage.voters":                                              "LeaderChangeVoter",
+	"LeaderChangeMessage.granting_voters":                                     "LeaderChangeVoter",
+	"VotersRecord.voters":                                                     "KRaftVoter",
+	"ConsumerGroupMemberMetadataValue.classic_member_metadata":                "classicMemberValue",
+	"classicMemberValue.supported_protocols":                                  "classicProtocolValue",
+	"ConsumerGroupTargetAssignmentMemberValue.topic_partitions":               "targetPartitions",
+	"ConsumerGroupCurrentMemberAssignmentValue.assigned_partitions":           "currentPartitions",
+	"ConsumerGroupCurrentMemberAssignmentValue.partitions_pending_revocation": "currentPartitions",
+	"KRaftVoter.endpoints":                                                    "KRaftVoterEndpoint",
+	"KRaftVoter.kraft_version_feature":                                        "KRaftVersionRange",
 }
 
 // mergeMessage is the Go type of a record.
