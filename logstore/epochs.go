@@ -129,10 +129,16 @@ type epochCache struct {
 	value  atomic.Pointer[epochEntries]
 }
 
-// loadEpochs reads path; a missing or empty file is an empty cache. errMalformedCheckpoint otherwise.
-func loadEpochs(fsys vfs.FS, path string) (*epochCache, error) {
+// newEpochCache is one without a file.
+func newEpochCache(fsys vfs.FS, path string) *epochCache {
 	c := &epochCache{fs: fsys, path: path}
 	c.value.Store(&epochEntries{})
+	return c
+}
+
+// loadEpochs reads path; a missing or empty file is an empty cache. errMalformedCheckpoint otherwise.
+func loadEpochs(fsys vfs.FS, path string) (*epochCache, error) {
+	c := newEpochCache(fsys, path)
 	data, err := fsys.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil

@@ -96,6 +96,11 @@ func (l *Log) createSegment(base int64) (*segment, error) {
 			return nil, err
 		}
 	}
+	return l.newSegmentFiles(base)
+}
+
+// newSegmentFiles is createSegment where no files of that name can be.
+func (l *Log) newSegmentFiles(base int64) (*segment, error) {
 	s := newSegment(l.files, &l.path, base, l.clock.Now(), l.config.Load())
 	s.maxTimestamp.Store(-1)
 	if err := s.create(l.config.Load()); err != nil {

@@ -87,7 +87,8 @@ type Store struct {
 	cleaner       *cleaner
 	logStartMoved atomic.Bool // a log start is newer than its checkpoint
 
-	createMu sync.Mutex // one creation at a time; before cpMu
+	createMu sync.Mutex // guards creating; before cpMu
+	creating map[TopicPartition]*logDir
 	cpMu     sync.Mutex // held while checkpoint files are written; guards logDir.onDisk; before mu
 	mu       sync.RWMutex
 	logs     map[TopicPartition]*Log
@@ -104,7 +105,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, files: newFileCache(o.FS, o.OpenFiles), previousEpoch: -1,
-		logs: map[TopicPartition]*Log{}, unloaded: map[TopicPartition]*unloadedLog{},
+		logs: map[TopicPartition]*Log{}, unloaded: map[TopicPartition]*unloadedLog{}, creating: map[TopicPartition]*logDir{},
 	}
 	s.bg = newBackground(s)
 	if err := s.open(ctx); err != nil {

@@ -20,7 +20,7 @@ const (
 	OpSync     Op = "sync"
 	OpRename   Op = "rename"
 	OpRemove   Op = "remove" // Remove and RemoveAll
-	OpMkdir    Op = "mkdir"
+	OpMkdir    Op = "mkdir"  // Mkdir and MkdirAll
 	OpSyncDir  Op = "syncdir"
 	OpLock     Op = "lock"
 )
@@ -108,6 +108,13 @@ func (f *faultyFS) RemoveAll(name string) error {
 		return err
 	}
 	return f.FS.RemoveAll(name)
+}
+
+func (f *faultyFS) Mkdir(name string, perm fs.FileMode) error {
+	if err := f.ask(OpMkdir, name); err != nil {
+		return err
+	}
+	return f.FS.Mkdir(name, perm)
 }
 
 func (f *faultyFS) MkdirAll(name string, perm fs.FileMode) error {

@@ -239,6 +239,21 @@ func (m *Mem) RemoveAll(name string) error {
 	return nil
 }
 
+// Mkdir implements FS.
+func (m *Mem) Mkdir(name string, _ fs.FileMode) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	dir, base, err := m.parent("mkdir", name)
+	if err != nil {
+		return err
+	}
+	if dir.entries[base] != nil {
+		return pathError("mkdir", name, fs.ErrExist)
+	}
+	dir.change(dirOp{link: base, node: newMemDir()})
+	return nil
+}
+
 // MkdirAll implements FS.
 func (m *Mem) MkdirAll(name string, _ fs.FileMode) error {
 	m.mu.Lock()
