@@ -9,7 +9,7 @@ BENCH   ?= .
 COUNT   ?= 6
 export CGO_ENABLED ?= 0
 
-.PHONY: all build run test race lint fuzz gen gen-check bench compat powerloss restart startup image
+.PHONY: all build run test race lint fuzz gen gen-check bench compat powerloss restart fresh startup image
 
 all: build lint test
 
@@ -65,6 +65,10 @@ powerloss: build
 # Time from exec to the first Fetch with 6,000 partitions and 2 million records, after kill -9 and clean stops.
 restart: build
 	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 10m ./restart -small 1000 -large 5000 -records 2000000 -clean-bound 300ms -kill-bound 1s
+
+# What the first user of a broker waits for: the first group's first record, and a topic of 1,000 partitions.
+fresh: build
+	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v ./fresh -brokers 20 -bound 50ms -partitions 1000 -create-bound 100ms
 
 # Time from exec to the first answered Metadata, and resident memory when idle.
 startup: build

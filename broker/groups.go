@@ -17,10 +17,7 @@ func (b *Broker) newGroups() *groupcoord.Service {
 	return groupcoord.NewService(groupcoord.ServiceOptions{
 		NodeID: b.nodeID, Clock: b.o.Clock, Logger: b.o.Logger, Config: b.o.Config,
 		OpenLog: func(partition int32) coordinator.Log {
-			if p := b.partitions.Partition(groupcoord.Topic, partition); p != nil && p.Log() != nil {
-				return &coordinatorLog{p}
-			}
-			return nil
+			return b.coordinatorLog(groupcoord.Topic, partition)
 		},
 		NewMemberID: randomUUID,
 	})
@@ -34,10 +31,32 @@ func randomUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }
 
-// coordinatorLog is a led partition as a coordinator sees it.
-type coordinatorLog struct{ p *replication.Partition }
+// coordinatorLog is a led partition as a coordinator sees it. Of a new one the log is made when the coordinator
+// first asks for more than its ends: whoever comes first should not wait for fifty of them.
+type coordinatorLog struct {
+	p    *replication.Partition
+	open func(*replication.Partition)
+}
 
+// coordinatorLog is nil when the partition cannot be used.
+func (b *Broker) coordinatorLog(topic string, partition int32) coordinator.Log {
+	p, isNew := b.partitions.Hosted(topic, partition)
+	if p == nil {
+		return nil
+	}
+	l := &coordinatorLog{p, b.partitions.Open}
+	if isNew {
+		return l
+	}
+	if l.open(p); p.Log() == nil {
+		return nil
+	}
+	return l
+}
+
+// Admit comes before every use of the log.
 func (l *coordinatorLog) Admit() error {
+	l.open(l.p)
 	switch err := l.p.Writable(); {
 	case err == nil:
 		return nil
@@ -72,10 +91,24 @@ func (l *coordinatorLog) Read(offset int64, maxBytes int32) ([]byte, error) {
 	return result.Records.AppendTo(make([]byte, 0, result.Records.Size()))
 }
 
-func (l *coordinatorLog) LogStartOffset() int64 { return l.p.Log().LogStartOffset() }
-func (l *coordinatorLog) LogEndOffset() int64   { return l.p.Log().LogEndOffset() }
+func (l *coordinatorLog) LogStartOffset() int64 {
+	if l.p.Unopened() || l.p.Log() == nil {
+		return 0
+	}
+	return l.p.Log().LogStartOffset()
+}
+
+func (l *coordinatorLog) LogEndOffset() int64 {
+	if l.p.Unopened() || l.p.Log() == nil {
+		return 0
+	}
+	return l.p.Log().LogEndOffset()
+}
 
 func (l *coordinatorLog) HighWatermark() int64 {
+	if l.p.Unopened() {
+		return 0
+	}
 	_, highWatermark, _, _ := l.p.Offsets()
 	return highWatermark
 }

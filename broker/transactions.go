@@ -19,10 +19,7 @@ func (b *Broker) newTransactions(ids *txncoord.ProducerIDs) *txncoord.Service {
 		NodeID: b.nodeID, Clock: b.o.Clock, Logger: b.o.Logger, Config: b.o.Config,
 		Level: func() int16 { return b.controller.Image().Features()["transaction.version"] },
 		OpenLog: func(partition int32) coordinator.Log {
-			if p := b.partitions.Partition(txncoord.Topic, partition); p != nil && p.Log() != nil {
-				return &coordinatorLog{p}
-			}
-			return nil
+			return b.coordinatorLog(txncoord.Topic, partition)
 		},
 		ProducerIDs: ids, Markers: &markerWriter{b},
 	})

@@ -10,8 +10,10 @@ import (
 // load makes a new machine from the log, up to the end that the log has now: as leader nobody but this
 // shard writes.
 func (s *Shard[M]) load() error {
-	if err := s.o.Log.Admit(); err != nil && s.o.Log.LogStartOffset() < s.o.Log.LogEndOffset() {
-		s.o.Logger.Warn("loading a partition that takes no writes", "error", err)
+	if s.o.Log.LogStartOffset() < s.o.Log.LogEndOffset() {
+		if err := s.o.Log.Admit(); err != nil {
+			s.o.Logger.Warn("loading a partition that takes no writes", "error", err)
+		}
 	}
 	s.machine, s.waiting, s.parked, s.actions, s.producer = s.o.NewMachine(), map[Token]*Call{}, nil, nil, nil
 	s.builder.Reset(protocol.NoProducer())

@@ -13,6 +13,7 @@ import (
 func (h *Handlers) describeLogDirs(ctx context.Context, _ *Request, req *kmsg.DescribeLogDirsRequest) (kmsg.Response, Later) {
 	wanted := wantedPartitions(req)
 	logs := map[string][]*logstore.Log{}
+	h.Partitions.Settle(ctx)
 	_ = h.Store.LoadAll(ctx) // an error is the end of ctx
 	for _, l := range h.Store.Logs() {
 		if req.Topics == nil || wanted[l.TopicPartition()] {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"minikafka/config"
 	"minikafka/internal/clock"
@@ -32,9 +33,10 @@ type Manager struct {
 
 	started bool // only Apply touches it
 
-	closing context.Context // ends OpenAll
-	end     context.CancelFunc
-	opening sync.WaitGroup
+	closing   context.Context // ends what opens in the background
+	end       context.CancelFunc
+	openingMu sync.Mutex // nothing is added to opening once closing ended
+	opening   sync.WaitGroup
 }
 
 // topic is a topic of which this broker has replicas.
@@ -45,8 +47,12 @@ type topic struct {
 	partitions atomic.Pointer[[]*Partition]
 }
 
-// applyWorkers is how many partitions are opened at once: each costs a few synced files.
+// applyWorkers is how many partitions take their roles at once.
 const applyWorkers = 8
+
+// newLogDelay is when the logs of new partitions are made that nobody used yet. Whoever made the topic is about to
+// use some of them, and should not have to share processor and disk with the making of all the others.
+const newLogDelay = 100 * time.Millisecond
 
 // NewManager makes a manager without partitions; Apply brings them.
 func NewManager(o Options) *Manager {
@@ -55,9 +61,20 @@ func NewManager(o Options) *Manager {
 	return m
 }
 
-// Partition finds a hosted partition, and loads its log if a start left that for later; nil when this broker
-// does not host it.
+// Partition finds a hosted partition, and loads or makes its log if that was left for later; nil when this
+// broker does not host it.
 func (m *Manager) Partition(name string, partition int32) *Partition {
+	p := m.find(name, partition)
+	if p != nil {
+		m.open(p)
+	}
+	return p
+}
+
+// Open is Partition for who has the partition from Hosted.
+func (m *Manager) Open(p *Partition) { m.open(p) }
+
+func (m *Manager) find(name string, partition int32) *Partition {
 	m.mu.RLock()
 	t := m.topics[name]
 	m.mu.RUnlock()
@@ -68,22 +85,21 @@ func (m *Manager) Partition(name string, partition int32) *Partition {
 	if partition < 0 || int(partition) >= len(partitions) {
 		return nil
 	}
-	p := partitions[partition]
-	if p != nil {
-		m.open(p)
-	}
-	return p
+	return partitions[partition]
 }
 
 // Close stops background work; it does not close the store.
 func (m *Manager) Close() {
+	m.openingMu.Lock()
 	m.end()
+	m.openingMu.Unlock()
 	m.opening.Wait()
 }
 
 // Apply is the metadata.Subscriber: it creates, leads, reconfigures and deletes partitions, and returns
-// when they can be produced to and fetched from. The first call also marks logs stray that the image
-// does not know, and leaves logs that are on disk to their first use, or to OpenAll. Its work grows with the delta, except that a changed broker config reaches every topic.
+// when they can be produced to and fetched from: logs are made or loaded on their first use, new ones in the
+// background as well, those of the start by OpenAll. The first call also marks logs stray that the image does not
+// know. Its work grows with the delta, except that a changed broker config reaches every topic.
 func (m *Manager) Apply(image *metadata.Image, delta *metadata.Delta) {
 	first := !m.started
 	if first {
@@ -145,6 +161,9 @@ func (m *Manager) retireAll(t *topic) {
 
 // remove ends a partition and deletes its log: the name can be used again at once.
 func (m *Manager) remove(p *Partition) {
+	if m.neverMade(p) {
+		return
+	}
 	m.open(p)
 	p.retire(ErrUnknownPartition)
 	if p.log == nil {
@@ -193,10 +212,23 @@ func (m *Manager) applyTopics(image *metadata.Image, delta *metadata.Delta, valu
 		t.partitions.Store(&list)
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	for name, t := range changed {
 		m.topics[name] = t
 	}
+	m.mu.Unlock()
+	if !first {
+		m.openNew(newOnes(work))
+	}
+}
+
+func newOnes(work []placement) []*Partition {
+	var list []*Partition
+	for _, w := range work {
+		if w.partition == nil {
+			list = append(list, *w.slot)
+		}
+	}
+	return list
 }
 
 // host finds or makes the entry of a topic; nil when we have no replica of it. An entry of another id
@@ -279,8 +311,7 @@ func (m *Manager) applyConfigs(image *metadata.Image, delta *metadata.Delta, val
 		s := newSettings(name, values.Topic(overrides))
 		t.settings.Store(s)
 		for _, p := range *t.partitions.Load() {
-			if p != nil {
-				m.open(p)
+			if p != nil && !p.waitsForUse() {
 				p.reconfigure(s)
 			}
 		}

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -10,7 +11,7 @@ import (
 	"minikafka/metadata"
 )
 
-// unopened is what is to do for a partition whose log is on disk and not loaded yet.
+// unopened is what is to do for a partition whose log is not loaded yet, or not made.
 type unopened struct {
 	mu      sync.Mutex // held while the log is loaded
 	atStart bool
@@ -28,11 +29,22 @@ func (m *Manager) takePlace(w *placement, c term) {
 	}
 	p := &Partition{tp: w.tp, topicID: w.topic.id, settings: &w.topic.settings, clock: m.o.Clock}
 	p.unopened.Store(&unopened{atStart: w.atStart, state: w.state, term: c})
-	if !w.atStart || !m.o.Store.Unloaded(w.tp) {
-		m.open(p)
-	}
 	*w.slot = p
 }
+
+// Hosted is Partition without opening it. New says that its log is not made yet: it has no records, and
+// never had any.
+func (m *Manager) Hosted(name string, partition int32) (p *Partition, isNew bool) {
+	p = m.find(name, partition)
+	if p == nil {
+		return nil, false
+	}
+	u := p.unopened.Load()
+	return p, u != nil && !u.atStart && !m.o.Store.Unloaded(p.tp)
+}
+
+// Unopened says that the partition's log is not there yet.
+func (p *Partition) Unopened() bool { return p.unopened.Load() != nil }
 
 // postpone replaces what is to do for a partition that is not open; false when it is.
 func (p *Partition) postpone(state *metadata.Partition, c term) bool {
@@ -47,6 +59,33 @@ func (p *Partition) postpone(state *metadata.Partition, c term) bool {
 	}
 	u.state, u.term = state, c
 	return true
+}
+
+// neverMade ends a partition whose log was not made yet; false when there is one, or may be.
+func (m *Manager) neverMade(p *Partition) bool {
+	u := p.unopened.Load()
+	if u == nil {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if p.unopened.Load() == nil || u.atStart || m.o.Store.Unloaded(p.tp) {
+		return false
+	}
+	p.retire(ErrUnknownPartition)
+	p.unopened.Store(nil)
+	return true
+}
+
+// waitsForUse says that the partition is not open, nor being opened with what its topic had a moment ago.
+func (p *Partition) waitsForUse() bool {
+	u := p.unopened.Load()
+	if u == nil {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return p.unopened.Load() != nil
 }
 
 // open loads or creates the log of a partition and takes its role, once.
@@ -112,10 +151,28 @@ func (m *Manager) mayLieOffline(atStart bool) error {
 	return nil
 }
 
-// OpenAll opens, in the background and num.recovery.threads.per.data.dir at once, what the first Apply left to
-// its first use.
+// OpenAll opens, in the background and num.recovery.threads.per.data.dir at once, what was left to its first use.
 func (m *Manager) OpenAll() {
+	waiting, next := m.unopened(), new(atomic.Int64)
+	for range min(int(config.Get(m.o.Config(), config.NumRecoveryThreadsPerDataDir)), len(waiting)) {
+		m.inBackground(func() { m.openEach(m.closing, waiting, next) })
+	}
+}
+
+// Settle opens what was left to its first use, and returns when every log is there, or ctx ends.
+func (m *Manager) Settle(ctx context.Context) {
+	waiting := m.unopened()
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(applyWorkers, len(waiting)) {
+		workers.Go(func() { m.openEach(ctx, waiting, &next) })
+	}
+	workers.Wait()
+}
+
+func (m *Manager) unopened() []*Partition {
 	m.mu.RLock()
+	defer m.mu.RUnlock()
 	var waiting []*Partition
 	for _, t := range m.topics {
 		for _, p := range *t.partitions.Load() {
@@ -124,14 +181,37 @@ func (m *Manager) OpenAll() {
 			}
 		}
 	}
-	m.mu.RUnlock()
-	openers := int(config.Get(m.o.Config(), config.NumRecoveryThreadsPerDataDir))
-	var next atomic.Int64
-	for range min(openers, len(waiting)) {
-		m.opening.Go(func() {
-			for i := next.Add(1) - 1; int(i) < len(waiting) && m.closing.Err() == nil; i = next.Add(1) - 1 {
-				m.open(waiting[i])
-			}
-		})
+	return waiting
+}
+
+// openNew makes the logs of new partitions in a while, unless somebody wants them before.
+func (m *Manager) openNew(partitions []*Partition) {
+	if len(partitions) == 0 {
+		return
+	}
+	m.inBackground(func() {
+		timer := m.o.Clock.NewTimer(newLogDelay)
+		defer timer.Stop()
+		select {
+		case <-timer.C():
+			m.openEach(m.closing, partitions, new(atomic.Int64))
+		case <-m.closing.Done():
+		}
+	})
+}
+
+// inBackground runs f until Close, which waits for it.
+func (m *Manager) inBackground(f func()) {
+	m.openingMu.Lock()
+	defer m.openingMu.Unlock()
+	if m.closing.Err() == nil {
+		m.opening.Go(f)
+	}
+}
+
+// openEach is one of those who open partitions, sharing next.
+func (m *Manager) openEach(ctx context.Context, partitions []*Partition, next *atomic.Int64) {
+	for i := next.Add(1) - 1; int(i) < len(partitions) && ctx.Err() == nil; i = next.Add(1) - 1 {
+		m.open(partitions[i])
 	}
 }
