@@ -66,8 +66,10 @@ func tableErrs(f *ast.File) (names []string) {
 	return names
 }
 
-// internalErrs never reach a handler: they end a start or a connection.
+// internalErrs never reach a handler: they end a start or a connection, or a record is passed over.
 var internalErrs = map[string]string{
+	"protocol.ErrMalformedRecord": "a coordinator or the controller read it in its log",
+
 	"protocol.ErrFrameSize":  "the connection is closed",
 	"protocol.ErrUnknownAPI": "the connection is closed",
 	"protocol.ErrBadHeader":  "the connection is closed",
