@@ -29,12 +29,12 @@ var (
 	CompressionType = text("compression.type", "producer",
 		"Codec that batches are stored with; producer keeps what was sent.",
 		clusterWide, oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), topic("compression.type"))
-	_ = number("compression.gzip.level", -1, "Level when the broker compresses with gzip.",
-		clusterWide, noEffect, valid(gzipLevel{}), topic("compression.gzip.level"))
-	_ = number("compression.lz4.level", 9, "Level when the broker compresses with lz4.",
-		clusterWide, noEffect, between(1, 17), topic("compression.lz4.level"))
-	_ = number("compression.zstd.level", 3, "Level when the broker compresses with zstd.",
-		clusterWide, noEffect, between(-131072, 22), topic("compression.zstd.level"))
+	CompressionGzipLevel = number("compression.gzip.level", -1, "Level when the broker compresses with gzip.",
+		clusterWide, valid(gzipLevel{}), topic("compression.gzip.level"))
+	CompressionLz4Level = number("compression.lz4.level", 9, "Level when the broker compresses with lz4.",
+		clusterWide, between(1, 17), topic("compression.lz4.level"))
+	CompressionZstdLevel = number("compression.zstd.level", 3, "Level when the broker compresses with zstd.",
+		clusterWide, between(-131072, 22), topic("compression.zstd.level"))
 	DeleteRetentionMs = millis("log.cleaner.delete.retention.ms", 86400000,
 		"How long a tombstone stays in a compacted topic.",
 		clusterWide, atLeast(0), topic("delete.retention.ms"))
@@ -51,9 +51,9 @@ var (
 	MaxCompactionLagMs = millis("log.cleaner.max.compaction.lag.ms", forever,
 		"Age at which a record is certain to have been seen by the cleaner.",
 		clusterWide, atLeast(1), topic("max.compaction.lag.ms"))
-	_ = size("max.decompressed.message.bytes", math.MaxInt32-8,
-		"Largest batch after decompression.",
-		clusterWide, noEffect, between(1, math.MaxInt32-8), topic("max.decompressed.message.bytes"))
+	MaxDecompressedMessageBytes = size("max.decompressed.message.bytes", math.MaxInt32-8,
+		"Largest record of a compressed batch, decompressed. All records of a batch together: 256 MiB, or this where it is set to more.",
+		clusterWide, between(1, math.MaxInt32-8), topic("max.decompressed.message.bytes"))
 	MaxMessageBytes = size("message.max.bytes", 1048588, "Largest record batch, as stored.",
 		clusterWide, atLeast(0), topic("max.message.bytes"))
 	MessageTimestampType = text("log.message.timestamp.type", "CreateTime",

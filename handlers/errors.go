@@ -50,6 +50,7 @@ var errorTable = []struct {
 	{replication.ErrUnsupportedTimestamp, kerr.UnsupportedVersion},
 
 	{protocol.ErrInvalidRecord, kerr.InvalidRecord},
+	{protocol.ErrRecordSize, kerr.InvalidRecord},
 	{protocol.ErrInvalidTimestamp, kerr.InvalidTimestamp},
 	{protocol.ErrTooLarge, kerr.MessageTooLarge},
 	{protocol.ErrUnsupportedCodec, kerr.UnsupportedCompressionType},

@@ -194,7 +194,7 @@ func (k *cleaner) failed(l *Log, err error) {
 func (l *Log) cleanFailed(err error) error {
 	for _, ours := range []error{
 		errCleanAborted, errRemoved, errUncleanable, errShort, errFrame, errChecksum, errCorruptIndex,
-		protocol.ErrCorrupt, protocol.ErrInvalidRecord, protocol.ErrTooLarge, ErrStorage,
+		protocol.ErrCorrupt, protocol.ErrInvalidRecord, protocol.ErrTooLarge, protocol.ErrUndecodable, protocol.ErrUnknownCodec, ErrStorage,
 	} {
 		if errors.Is(err, ours) {
 			return err

@@ -117,7 +117,7 @@ func (k *cleaning) mapBatch(b protocol.Batch, txns *cleanedTxns) (more bool, err
 			return false, err
 		}
 	} else if !txns.data(b) {
-		it := b.Iterate()
+		it := b.IterateWithin(k.l.config.Load().MaxDecompressedMessageBytes)
 		defer it.Close()
 		var r protocol.Record
 		for it.Next(&r) {
@@ -245,8 +245,9 @@ func (k *cleaning) cleanGroup(group segmentList, txns *cleanedTxns) (err error) 
 	k.l.appendMu.Lock()
 	producers := k.l.producers.lastDataOffsets()
 	k.l.appendMu.Unlock()
-	w := batchRewriter{filter: &filter{
-		keys: k.keys, latest: k.latest, nowMs: k.nowMs, deleteRetention: k.l.config.Load().DeleteRetentionMs,
+	config := k.l.config.Load()
+	w := batchRewriter{most: config.MaxDecompressedMessageBytes, filter: &filter{
+		keys: k.keys, latest: k.latest, nowMs: k.nowMs, deleteRetention: config.DeleteRetentionMs,
 		upperBound: k.c.firstUncleable, txns: txns, producers: producers,
 	}}
 	var before int64

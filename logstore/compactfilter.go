@@ -91,6 +91,7 @@ func (f *filter) record(b protocol.Batch, r *protocol.Record) bool {
 // batchRewriter applies the filter to batches. It keeps its buffers.
 type batchRewriter struct {
 	filter  *filter
+	most    int32 // max.decompressed.message.bytes
 	keep    []bool
 	scratch []byte
 }
@@ -120,7 +121,7 @@ func (w *batchRewriter) rewrite(dst []byte, b protocol.Batch) ([]byte, error) {
 	} else if kept == len(w.keep) {
 		return append(dst, b...), nil
 	}
-	dst, w.scratch, err = protocol.AppendRetained(dst, b, func(i int) bool { return w.keep[i] }, horizon, w.scratch)
+	dst, w.scratch, err = protocol.AppendRetained(dst, b, func(i int) bool { return w.keep[i] }, horizon, w.most, w.scratch)
 	return dst, err
 }
 
@@ -130,7 +131,7 @@ func (w *batchRewriter) judge(b protocol.Batch, v verdict) (kept int, tombstones
 	if v.dropRecords {
 		return 0, false, nil
 	}
-	it := b.Iterate()
+	it := b.IterateWithin(w.most)
 	defer it.Close()
 	var r protocol.Record
 	for it.Next(&r) {

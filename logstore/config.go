@@ -28,6 +28,7 @@ type Config struct {
 	DeleteRetentionMs                      time.Duration //nolint:staticcheck // delete.retention.ms
 	MinCompactionLagMs, MaxCompactionLagMs time.Duration //nolint:staticcheck // min.compaction.lag.ms and max
 	MinCleanableDirtyRatio                 float64
+	MaxDecompressedMessageBytes            int32 // of one record; 0 is no limit
 	ProducerIDExpiration                   time.Duration
 }
 

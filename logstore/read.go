@@ -174,7 +174,7 @@ func (l *Log) readRaced(cuts int64, err error) error {
 // the directory offline. To have no descriptor left says nothing of the disk.
 func (l *Log) readFailed(err error) error {
 	switch {
-	case errors.Is(err, errRemoved):
+	case errors.Is(err, errRemoved), errors.Is(err, protocol.ErrRecordSize):
 		return err
 	case errors.Is(err, errShort), errors.Is(err, errFrame):
 		return fmt.Errorf("%w: %s: %w", protocol.ErrCorrupt, l.tp, err)

@@ -91,7 +91,7 @@ func (l *Log) lookupInSegment(s *segment, ts, start int64) (TimestampedOffset, e
 		if h.maxTimestamp < ts || h.lastOffset < start {
 			continue
 		}
-		found, err := firstRecord(f, &h, ts, start)
+		found, err := firstRecord(f, &h, ts, start, l.config.Load().MaxDecompressedMessageBytes)
 		if err != nil || found.Offset >= 0 {
 			return found, err
 		}
@@ -99,12 +99,12 @@ func (l *Log) lookupInSegment(s *segment, ts, start int64) (TimestampedOffset, e
 }
 
 // firstRecord is the first record of a batch with a timestamp >= ts and an offset >= start.
-func firstRecord(f vfs.File, h *batchHeader, ts, start int64) (TimestampedOffset, error) {
+func firstRecord(f vfs.File, h *batchHeader, ts, start int64, most int32) (TimestampedOffset, error) {
 	if h.magic != 2 { // a message set is one record, or compressed: then its last offset stands for it
 		return TimestampedOffset{h.lastOffset, h.maxTimestamp, -1}, nil
 	}
 	found := noOffset()
-	err := eachRecord(f, h, func(r TimestampedOffset) bool {
+	err := eachRecord(f, h, most, func(r TimestampedOffset) bool {
 		if r.Timestamp >= ts && r.Offset >= start {
 			found = r
 			return false
@@ -114,13 +114,13 @@ func firstRecord(f vfs.File, h *batchHeader, ts, start int64) (TimestampedOffset
 	return found, err
 }
 
-// eachRecord calls fn with the records of a batch until it returns false.
-func eachRecord(f vfs.File, h *batchHeader, fn func(r TimestampedOffset) bool) error {
+// eachRecord calls fn with the records of a batch until it returns false. most is max.decompressed.message.bytes.
+func eachRecord(f vfs.File, h *batchHeader, most int32, fn func(r TimestampedOffset) bool) error {
 	b := protocol.Batch(make([]byte, h.size))
 	if err := readFull(f, b, h.position); err != nil {
 		return err
 	}
-	it := b.Iterate()
+	it := b.IterateWithin(most)
 	defer it.Close()
 	var r protocol.Record
 	for it.Next(&r) {
@@ -132,7 +132,9 @@ func eachRecord(f vfs.File, h *batchHeader, fn func(r TimestampedOffset) bool) e
 			return nil
 		}
 	}
-	if err := it.Err(); err != nil {
+	if err := it.Err(); errors.Is(err, protocol.ErrRecordSize) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("%s at %d: %w: %w", f.Name(), h.position, errFrame, err)
 	}
 	return nil
@@ -158,7 +160,7 @@ func (l *Log) lookupMaxTimestamp() (TimestampedOffset, error) {
 	var in *segment
 	most := int64(-1)
 	for _, s := range segments[segments.floor(start):] {
-		largest, err := s.largestTimestampFrom(start)
+		largest, err := s.largestTimestampFrom(start, l.config.Load().MaxDecompressedMessageBytes)
 		if err != nil {
 			return noOffset(), l.readRaced(cuts, err)
 		}
@@ -178,7 +180,7 @@ func (l *Log) lookupMaxTimestamp() (TimestampedOffset, error) {
 
 // largestTimestampFrom is the largest timestamp of the records at or after start, -1 for none. What the
 // segment knows of itself counts those below the log start too.
-func (s *segment) largestTimestampFrom(start int64) (int64, error) {
+func (s *segment) largestTimestampFrom(start int64, most int32) (int64, error) {
 	if start <= s.base {
 		return s.largestTimestamp()
 	}
@@ -187,21 +189,21 @@ func (s *segment) largestTimestampFrom(start int64) (int64, error) {
 		return 0, err
 	}
 	defer s.log.release()
-	most := int64(-1)
+	newest := int64(-1)
 	err = s.eachHeader(func(h *batchHeader) error {
 		switch {
-		case h.lastOffset < start || h.maxTimestamp <= most:
+		case h.lastOffset < start || h.maxTimestamp <= newest:
 		case h.baseOffset >= start || h.magic != 2:
-			most = h.maxTimestamp
+			newest = h.maxTimestamp
 		default:
-			return eachRecord(f, h, func(r TimestampedOffset) bool {
+			return eachRecord(f, h, most, func(r TimestampedOffset) bool {
 				if r.Offset >= start {
-					most = max(most, r.Timestamp)
+					newest = max(newest, r.Timestamp)
 				}
 				return true
 			})
 		}
 		return nil
 	})
-	return most, err
+	return newest, err
 }

@@ -74,7 +74,7 @@ func (b *Builder) AppendTo(dst []byte) ([]byte, error) {
 	}
 	start := len(dst)
 	dst = append(dst, make([]byte, BatchHeaderSize)...)
-	dst, err := AppendCompressed(dst, b.o.Codec, b.records)
+	dst, err := AppendCompressed(dst, b.o.Codec, 0, b.records)
 	if err != nil {
 		return nil, err
 	}

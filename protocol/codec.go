@@ -79,27 +79,41 @@ type resettable interface {
 
 //nolint:gochecknoglobals // compressors are dear, and hold no state between uses
 var (
-	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
-	lz4Writers  = sync.Pool{New: func() any { return lz4.NewWriter(nil) }}
-	zstdEncoder = sync.OnceValues(func() (*zstd.Encoder, error) {
-		return zstd.NewWriter(nil, zstd.WithLowerEncoderMem(true))
-	})
+	gzipWriters  [gzip.BestCompression + 1]sync.Pool
+	lz4Writers   [lz4Levels + 1]sync.Pool
+	zstdEncoders [zstd.SpeedBestCompression + 1]zstdEncoder
 )
 
+// zstdEncoder is made when it is first wanted, and shared.
+type zstdEncoder struct {
+	once    sync.Once
+	encoder *zstd.Encoder
+	err     error
+}
+
+func (e *zstdEncoder) get(speed zstd.EncoderLevel) (*zstd.Encoder, error) {
+	e.once.Do(func() {
+		e.encoder, e.err = zstd.NewWriter(nil, zstd.WithLowerEncoderMem(true), zstd.WithEncoderLevel(speed))
+	})
+	return e.encoder, e.err
+}
+
 // AppendCompressed appends src compressed by codec, as a batch's body: gzip, the Java library's snappy
-// stream, an lz4 or a zstd frame. The error is a compressor's, or says that there is no such codec.
-func AppendCompressed(dst []byte, codec Codec, src []byte) ([]byte, error) {
+// stream, an lz4 or a zstd frame. level is Kafka's of that codec (compression.gzip.level and the like), 0 its
+// default. The error is a compressor's, or says that there is no such codec.
+func AppendCompressed(dst []byte, codec Codec, level int32, src []byte) ([]byte, error) {
 	switch codec {
 	case CodecNone:
 		return append(dst, src...), nil
 	case CodecGzip:
-		return appendStream(dst, &gzipWriters, src)
+		return appendGzip(dst, int(level), src)
 	case CodecSnappy:
 		return appendSnappy(dst, src), nil
 	case CodecLz4:
-		return appendStream(dst, &lz4Writers, src)
+		return appendLz4(dst, int(level), src)
 	case CodecZstd:
-		encoder, err := zstdEncoder()
+		speed := zstdSpeed(int(level))
+		encoder, err := zstdEncoders[speed].get(speed)
 		if err != nil {
 			return nil, err
 		}
@@ -109,9 +123,59 @@ func AppendCompressed(dst []byte, codec Codec, src []byte) ([]byte, error) {
 	}
 }
 
-func appendStream(dst []byte, pool *sync.Pool, src []byte) ([]byte, error) {
-	w := pool.Get().(resettable)
-	defer pool.Put(w)
+func appendGzip(dst []byte, level int, src []byte) ([]byte, error) {
+	if level < gzip.BestSpeed || level > gzip.BestCompression {
+		level = 0 // the library's own choice, as -1 is in Kafka
+	}
+	w, _ := gzipWriters[level].Get().(resettable)
+	if w == nil {
+		of := level
+		if of == 0 {
+			of = gzip.DefaultCompression
+		}
+		var err error
+		if w, err = gzip.NewWriterLevel(nil, of); err != nil {
+			return nil, err
+		}
+	}
+	defer gzipWriters[level].Put(w)
+	return appendStream(dst, w, src)
+}
+
+const (
+	lz4Levels  = 9 // of the compressor that searches; 0 is the fast one
+	lz4Default = 9 // Kafka's default level: its name for the fast compressor
+)
+
+func appendLz4(dst []byte, level int, src []byte) ([]byte, error) {
+	switch {
+	case level <= 0 || level == lz4Default:
+		level = 0
+	case level > lz4Levels: // Kafka's library knows up to 17
+		level = lz4Levels
+	}
+	w, _ := lz4Writers[level].Get().(*lz4.Writer)
+	if w == nil {
+		w = lz4.NewWriter(nil)
+		if level > 0 {
+			if err := w.Apply(lz4.CompressionLevelOption(lz4.CompressionLevel(1 << (8 + level)))); err != nil {
+				return nil, err
+			}
+		}
+	}
+	defer lz4Writers[level].Put(w)
+	return appendStream(dst, w, src)
+}
+
+// zstdSpeed is the encoder that stands for one of zstd's levels (-131072 to 22): our library has four.
+func zstdSpeed(level int) zstd.EncoderLevel {
+	if level == 0 { // zstd's own name for its default
+		return zstd.SpeedDefault
+	}
+	return zstd.EncoderLevelFromZstd(level)
+}
+
+func appendStream(dst []byte, w resettable, src []byte) ([]byte, error) {
 	out := sink{dst}
 	w.Reset(&out)
 	defer w.Reset(io.Discard) // let go of dst

@@ -14,9 +14,10 @@ const NoDeleteHorizon int64 = -1
 
 // AppendRetained appends b with only the records that keep names by their ordinal. deleteHorizonMs >= 0
 // sets the delete horizon, which is then what the timestamp deltas add to. At least one record must stay:
-// a batch without records is AppendEmptied's. Errors are the iterator's, a compressor's, or ErrTooLarge.
-func AppendRetained(dst []byte, b Batch, keep func(ordinal int) bool, deleteHorizonMs int64, scratch []byte) (out, scratchOut []byte, err error) {
-	it := b.Iterate()
+// a batch without records is AppendEmptied's. The codec stays, its level is the default one, as in Kafka. most is
+// IterateWithin's. Errors are the iterator's, a compressor's, or ErrTooLarge.
+func AppendRetained(dst []byte, b Batch, keep func(ordinal int) bool, deleteHorizonMs int64, most int32, scratch []byte) (out, scratchOut []byte, err error) {
+	it := b.IterateWithin(most)
 	defer it.Close()
 	var (
 		r       Record
@@ -47,7 +48,7 @@ func AppendRetained(dst []byte, b Batch, keep func(ordinal int) bool, deleteHori
 	}
 	start := len(dst)
 	dst = append(dst, b[:BatchHeaderSize]...)
-	if dst, err = AppendCompressed(dst, b.Codec(), body); err != nil {
+	if dst, err = AppendCompressed(dst, b.Codec(), 0, body); err != nil {
 		return dst[:start], body, err
 	}
 	if len(dst)-start > math.MaxInt32 {

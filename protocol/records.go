@@ -17,9 +17,13 @@ import (
 //
 // length counts what follows it.
 
-// MaxDecompressedBytes is the most that the records of one batch may decompress to. Memory is bounded by
-// the largest record, not by this: it bounds the time that a compression bomb costs.
+// MaxDecompressedBytes is the most that the records of one batch may decompress to, unless a topic's
+// max.decompressed.message.bytes allows a single record more. Memory is bounded by the largest record, not by
+// this: it bounds the time that a compression bomb costs.
 const MaxDecompressedBytes = 256 << 20
+
+// AnyRecordSize is Kafka's default of max.decompressed.message.bytes: no limit on a record of its own.
+const AnyRecordSize = math.MaxInt32 - 8
 
 // Record is one record of a batch. Key, Value and headers alias the iterator's buffer: they are valid
 // until its Next or Close.
@@ -48,6 +52,7 @@ func (r *Record) Headers(dst []RecordHeader) []RecordHeader {
 // does not decompress, ErrTooLarge for one of more than MaxDecompressedBytes.
 type RecordIterator struct {
 	left   int32
+	most   int64       // size of the largest record of a compressed batch
 	body   []byte      // uncompressed rest
 	stream *bodyStream // nil for uncompressed batches
 	skim   bool        // do not buffer large records: their Key and Value are empty or nil, and no headers
@@ -57,10 +62,21 @@ type RecordIterator struct {
 
 // Iterate starts at the first record. Close the iterator: it gives a decoder back. An unknown codec shows
 // as an error of Err.
-func (b Batch) Iterate() RecordIterator {
-	it := RecordIterator{left: b.Count(), body: b.Body()}
+func (b Batch) Iterate() RecordIterator { return b.IterateWithin(AnyRecordSize) }
+
+// IterateWithin is Iterate with max.decompressed.message.bytes: a larger record of a compressed batch is
+// ErrRecordSize. 0 is AnyRecordSize.
+func (b Batch) IterateWithin(most int32) RecordIterator {
+	if most <= 0 {
+		most = AnyRecordSize
+	}
+	it := RecordIterator{left: b.Count(), body: b.Body(), most: int64(most)}
 	if b.Codec() != CodecNone && it.left > 0 {
-		it.stream, it.err = openStream(b.Codec(), b.Body(), MaxDecompressedBytes)
+		all := int64(MaxDecompressedBytes)
+		if most < AnyRecordSize {
+			all = max(all, int64(most)+binary.MaxVarintLen32)
+		}
+		it.stream, it.err = openStream(b.Codec(), b.Body(), all)
 	}
 	return it
 }
@@ -98,7 +114,9 @@ func (it *RecordIterator) Next(r *Record) bool {
 var (
 	errPrematureEOF = fmt.Errorf("%w: incorrect declared batch size, premature EOF reached", ErrInvalidRecord)
 	errRemaining    = fmt.Errorf("%w: incorrect declared batch size, records still remaining in file", ErrInvalidRecord)
-	errStructure    = fmt.Errorf("%w: found invalid record structure", ErrInvalidRecord)
+	// ErrRecordSize is a record of a compressed batch that is larger than max.decompressed.message.bytes.
+	ErrRecordSize = fmt.Errorf("%w: invalid record size", ErrInvalidRecord)
+	errStructure  = fmt.Errorf("%w: found invalid record structure", ErrInvalidRecord)
 )
 
 func (it *RecordIterator) nextPlain(r *Record) error {
@@ -117,6 +135,9 @@ func (it *RecordIterator) nextStreamed(r *Record) error {
 	}
 	if size < 0 || size > math.MaxInt32 {
 		return errStructure
+	}
+	if size > it.most {
+		return fmt.Errorf("%w: %d exceeds the configured maximum record size of %d", ErrRecordSize, size, it.most)
 	}
 	if it.skim && size > streamBufferSize {
 		return endOfStream(skimRecord(it.stream, size, r))

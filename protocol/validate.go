@@ -17,6 +17,8 @@ type ValidateOptions struct {
 	LogAppendTime           bool // message.timestamp.type
 	BeforeMaxMs, AfterMaxMs int64
 	CompressionType         string // "producer" keeps what came
+	CompressionLevel        int32  // of CompressionType's codec; 0 is its default
+	MaxDecompressedBytes    int32  // of one record (max.decompressed.message.bytes); 0 is no limit
 	NowMs                   int64
 	Internal                bool // control batches and sequences are the coordinator's business
 }
@@ -60,9 +62,9 @@ func Validate(records []byte, o ValidateOptions) (out []byte, err error) {
 		return b, nil
 	}
 	if !fixed {
-		target = b.Codec()
+		target, o.CompressionLevel = b.Codec(), 0
 	}
-	rebuilt, err := rebuild(b, target, walked.sequential)
+	rebuilt, err := rebuild(b, target, walked.sequential, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +178,7 @@ type walkResult struct {
 // walkRecords checks every record (LogValidator.validateRecord). Nothing is allocated for good records.
 func walkRecords(b Batch, o ValidateOptions) (walkResult, error) {
 	res := walkResult{NoTimestamp, true}
-	it := b.Iterate()
+	it := b.IterateWithin(o.MaxDecompressedBytes)
 	defer it.Close()
 	it.skim = true
 	var (
@@ -261,9 +263,9 @@ func (f *faults) err() error {
 }
 
 // rebuild makes the batch anew in another codec, or with the offset deltas that it should have had.
-func rebuild(b Batch, target Codec, sequential bool) (Batch, error) {
+func rebuild(b Batch, target Codec, sequential bool, o *ValidateOptions) (Batch, error) {
 	plain := make([]byte, 0, 2*len(b))
-	it := b.Iterate()
+	it := b.IterateWithin(o.MaxDecompressedBytes)
 	defer it.Close()
 	var (
 		r       Record
@@ -282,7 +284,7 @@ func rebuild(b Batch, target Codec, sequential bool) (Batch, error) {
 		return nil, err
 	}
 	out := append(make([]byte, 0, BatchHeaderSize+len(plain)), b[:BatchHeaderSize]...)
-	out, err := AppendCompressed(out, target, plain)
+	out, err := AppendCompressed(out, target, o.CompressionLevel, plain)
 	if err != nil {
 		return nil, err
 	}

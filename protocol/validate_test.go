@@ -272,7 +272,7 @@ func TestZstdBombCostsBoundedMemory(t *testing.T) {
 func compressed(t testing.TB, record []byte) Batch {
 	t.Helper()
 	b := append(Batch(nil), buildBatch(t, NoProducer(), "a")[:BatchHeaderSize]...)
-	b, err := AppendCompressed(b, CodecGzip, record)
+	b, err := AppendCompressed(b, CodecGzip, 0, record)
 	require.NoError(t, err)
 	b[attributesAt+1] |= byte(CodecGzip)
 	binary.BigEndian.PutUint32(b[lengthAt:], uint32(len(b)-LogOverhead))
