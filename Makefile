@@ -9,7 +9,7 @@ BENCH   ?= .
 COUNT   ?= 6
 export CGO_ENABLED ?= 0
 
-.PHONY: all build run test race lint fuzz gen gen-check bench compat powerloss restart fresh startup image
+.PHONY: all build run test race lint fuzz gen gen-check bench compat powerloss restart fresh txncheck txnkill startup image
 
 all: build lint test
 
@@ -61,6 +61,14 @@ compat: build
 # Power failures, full disks, failing syncs and directories: on loop-mounted ext4, as root. CYCLES is how many.
 powerloss: build
 	MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) CYCLES=$(or $(CYCLES),50) ./compat-tests/killtest/powerloss
+
+# Transactions through a proxy that holds, repeats and cuts off requests, with kills: DURATION of it, SEED of an old run.
+txncheck: build
+	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 4h -run TestTransactionsHold ./txncheck -duration $(or $(DURATION),30m) -seed $(or $(SEED),0)
+
+# Transactions under KILLS kills of the broker.
+txnkill: build
+	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 4h -run TestTransactionsAreWholeUnderKill ./killtest -txnkills $(or $(KILLS),1000) -seed $(or $(SEED),0)
 
 # Time from exec to the first Fetch with 6,000 partitions and 2 million records, after kill -9 and clean stops.
 restart: build

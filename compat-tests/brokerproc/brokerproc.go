@@ -29,7 +29,8 @@ const BootstrapEnv = "MINIKAFKA_TEST_BOOTSTRAP"
 // BinaryEnv names the environment variable with the path of a built minikafka; without it the tests build one.
 const BinaryEnv = "MINIKAFKA_TEST_BINARY"
 
-const readyWithin = 20 * time.Second
+// readyWithin is generous: a test may have little of a busy machine, and a killed broker much to load.
+const readyWithin = time.Minute
 
 // Broker is one minikafka: a data directory and, unless stopped, a process.
 type Broker struct {
