@@ -61,7 +61,7 @@ type Assignor interface {
 }
 
 // ResolvePattern returns the names of the topics that a pattern (RE2) matches as a whole, ascending,
-// without internal ones. The error says what is wrong with the pattern.
+// internal ones too. The error says what is wrong with the pattern, in RE2's words: "missing closing ]".
 type ResolvePattern func(pattern string, topics Topics) ([]string, error)
 
 // ConsumerConfig is the configuration of one consumer group: the broker's, with the group's own over it.
