@@ -134,10 +134,7 @@ func (v *Values) ValidateGroup(overrides map[string]string) error {
 
 // groupRange: the broker bounds what a group may ask for (group.consumer.min.session.timeout.ms …).
 func (v *Values) groupRange(name string, n int64) error {
-	family, rest, _ := strings.Cut(name, ".")
-	rest = strings.TrimPrefix(rest, "num.")
-	low := Lookup(BrokerScope, "group."+family+".min."+rest)
-	high := Lookup(BrokerScope, "group."+family+".max."+rest)
+	low, high := groupBounds(name)
 	switch {
 	case high == nil:
 		return nil
@@ -147,6 +144,13 @@ func (v *Values) groupRange(name string, n int64) error {
 		return &Error{Text: fmt.Sprintf("%s must be in the range %d to %d inclusive.", name, v.number(low.Name), v.number(high.Name))}
 	}
 	return nil
+}
+
+// groupBounds are the broker's rows that bound a group's row; nil where there is none.
+func groupBounds(name string) (low, high *Row) {
+	family, rest, _ := strings.Cut(name, ".")
+	rest = strings.TrimPrefix(rest, "num.")
+	return Lookup(BrokerScope, "group."+family+".min."+rest), Lookup(BrokerScope, "group."+family+".max."+rest)
 }
 
 // offsetReset is share.auto.offset.reset: two words, or a duration as ISO 8601 writes it.

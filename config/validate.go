@@ -35,7 +35,7 @@ func firstError(checks ...func() error) error {
 
 // validateStatic is what Kafka checks across rows when it starts.
 func (v *Values) validateStatic() error {
-	return firstError(v.validateRequired, v.validateLogs, v.validateReplication, v.validateQuorum, v.validateListeners, v.validateNetwork)
+	return firstError(v.validateRequired, v.validateLogs, v.validateReplication, v.validateQuorum, v.validateListeners, v.validateNetwork, v.validateGroups)
 }
 
 func (v *Values) validateRequired() error {
