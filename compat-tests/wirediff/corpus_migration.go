@@ -147,7 +147,7 @@ func convertScenario(s *script) {
 	completing := s.t("completing")
 	asked := s.quiet(9, joinGroup(completing, "", classicSubscription(3, []string{t}, t))).(*kmsg.JoinGroupResponse)
 	s.quiet(9, joinGroup(completing, asked.MemberID, classicSubscription(3, []string{t}, t)))
-	s.beats("consumer joins a group that completes", 1, enter(completing, "new", []string{t}))
+	s.beats("consumer joins a group that completes", 1, enter(completing, "new", []string{s.t("none")}))
 	s.send("describe the group that completed", 1, describeConsumers(completing))
 	static := s.t("static")
 	joined := s.quiet(5, joinGroup(static, "", instance("i"), classicSubscription(3, []string{t}, t))).(*kmsg.JoinGroupResponse)

@@ -3,6 +3,7 @@ package wirediff
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,8 @@ var (
 	record = flag.String("record", "", "host:port of a fresh Apache Kafka with the settings of unretained: write its answers to testdata")
 	verify = flag.String("verify", "", "the same: fail where testdata is not what it answers")
 )
+
+var recordVariant = flag.String("variant", "", "with -record: the Kafka has the settings of this variant, record it alone")
 
 var aheadToo = flag.Bool("ahead", false, "compare the scenarios of ahead() too: what is recorded and not served yet")
 
@@ -68,6 +71,11 @@ func TestAnswersAreKafkas(t *testing.T) {
 func TestRecordingsAreCurrent(t *testing.T) {
 	runs := map[string][]Exchange{}
 	everything := append(corpus(), ahead()...)
+	for _, v := range variants() {
+		if v.name == *recordVariant {
+			everything = []scenario{v.scenario}
+		}
+	}
 	switch {
 	case *record != "":
 		play(t, *record, everything, func(t *testing.T, name string, file []byte, got []Exchange) {
@@ -116,4 +124,23 @@ func TestEveryServedVersionIsDriven(t *testing.T) {
 		want += int(a.max-a.min) + 1
 	}
 	require.Equal(t, want, rows)
+}
+
+// TestVariantsAnswerAsKafka compares brokers with other settings.
+func TestVariantsAnswerAsKafka(t *testing.T) {
+	if *record != "" || *verify != "" || !*aheadToo {
+		return
+	}
+	rules, err := readRules(allowedFile)
+	require.NoError(t, err)
+	for _, v := range variants() {
+		addr := brokerproc.Start(t, slices.Concat(unretained, v.settings)...).Addr
+		play(t, addr, []scenario{v.scenario}, func(t *testing.T, name string, _ []byte, got []Exchange) {
+			want, err := readRecording(name)
+			require.NoError(t, err)
+			for _, d := range compare(name, want, got, rules) {
+				t.Error(d)
+			}
+		})
+	}
 }
