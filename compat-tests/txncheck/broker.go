@@ -33,10 +33,12 @@ func Ours(dir, advertised string) (Broker, error) {
 
 func (o ours) Addr() string { return o.Broker.Addr }
 
-// properties are those of either broker: small segments and quick groups.
+// properties are those of either broker: small segments, quick groups, and a cleaner that has work.
 func properties() []string {
 	return []string{
 		"log.segment.bytes=1048576", "group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1000",
+		"transaction.state.log.segment.bytes=1048576", "offsets.topic.segment.bytes=1048576",
+		"log.cleaner.backoff.ms=1000", "log.cleaner.min.cleanable.ratio=0.1",
 		"offsets.topic.num.partitions=5", "transaction.state.log.num.partitions=5", "auto.create.topics.enable=false",
 	}
 }

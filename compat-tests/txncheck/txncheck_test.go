@@ -24,7 +24,7 @@ import (
 var (
 	duration  = flag.Duration("duration", 8*time.Second, "of the transactions")
 	seed      = flag.Uint64("seed", 0, "of choices, faults and kills; 0 takes one from the clock")
-	killEvery = flag.Duration("kill-every", 3*time.Second, "on average")
+	killEvery = flag.Duration("kill-every", 2*time.Second, "on average")
 	kafkaPort = flag.Int("kafka", 0, "check Apache Kafka, on this port and the next, and not minikafka")
 	keep      = flag.String("keep", "", "directory for the broker's data and the logs of a run; without it they go when it passes")
 )

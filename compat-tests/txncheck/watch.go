@@ -24,10 +24,12 @@ type watcher struct {
 	since   map[history.Partition]pin
 }
 
-// pin is a last stable offset before the end of its partition.
+// pin is a last stable offset before the end of its partition, and how long it was seen there: a broker that is down
+// cannot end a transaction.
 type pin struct {
-	offset int64
-	at     time.Duration
+	offset   int64
+	last     time.Duration
+	observed time.Duration
 }
 
 func (w *world) watcher() *watcher {
@@ -76,13 +78,17 @@ func (w *watcher) look(ctx context.Context) {
 			return
 		}
 		p := history.Partition{Topic: end.Topic, Index: end.Partition}
-		if before, ok := w.since[p]; ok && before.offset != s.Offset {
+		was, pinned := w.since[p]
+		if pinned && was.offset != s.Offset {
 			w.release(p)
+			pinned = false
 		}
-		if _, ok := w.since[p]; !ok && s.Offset < end.Offset {
-			w.since[p] = pin{s.Offset, w.recorder.now()}
-		} else if ok && s.Offset >= end.Offset {
-			w.release(p)
+		now := w.recorder.now()
+		switch {
+		case pinned:
+			w.since[p] = pin{s.Offset, now, was.observed + min(now-was.last, 5*watchEvery)}
+		case s.Offset < end.Offset:
+			w.since[p] = pin{s.Offset, now, 0}
 		}
 	})
 }
@@ -91,8 +97,8 @@ func (w *watcher) look(ctx context.Context) {
 func (w *watcher) release(p history.Partition) {
 	was := w.since[p]
 	delete(w.since, p)
-	if span := w.recorder.now() - was.at; span > time.Second {
-		w.pinned = append(w.pinned, history.Pinned{Partition: p, Offset: was.offset, For: span})
+	if was.observed > time.Second {
+		w.pinned = append(w.pinned, history.Pinned{Partition: p, Offset: was.offset, For: was.observed})
 	}
 }
 
