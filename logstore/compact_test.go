@@ -184,7 +184,7 @@ func (w *compactWorld) noteCleaned() {
 
 // committed reads the log as a read_committed consumer does, below upTo.
 func (w *compactWorld) committed(l *Log, upTo int64) (found []compactRecord) {
-	aborted, err := l.AbortedTxns(0, upTo)
+	aborted, err := l.aborted(0, func() (int64, error) { return upTo, nil })
 	require.NoError(w.t, err)
 	slices.SortFunc(aborted, func(a, b AbortedTxn) int { return int(a.FirstOffset - b.FirstOffset) })
 	dropping := map[int64]bool{}

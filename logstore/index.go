@@ -132,9 +132,13 @@ func (x *offsetIndex) lookup(target int64) (offset, position int64) {
 }
 
 // upperBound is the offset of the first entry whose position is at least position: an offset that is not
-// before the data that ends there. False when there is none: take the next segment's base.
+// before the data that ends there. False when there is none: take the next segment's base. Kafka's search
+// does not see that the very first entry is equal, and takes the one after it; so do we.
 func (x *offsetIndex) upperBound(position int64) (offset int64, ok bool) {
 	i := sort.Search(len(x.entries), func(i int) bool { return int64(x.entries[i].position) >= position })
+	if i == 0 && len(x.entries) > 0 && int64(x.entries[0].position) == position {
+		i = 1
+	}
 	if i == len(x.entries) {
 		return 0, false
 	}
@@ -261,48 +265,54 @@ func (x *timeIndex) write(fsys vfs.FS, path string, sync bool) error {
 	return writeInPlace(fsys, path, data, sync)
 }
 
-// searchOffsetFile is lookup on the file of a closed segment without loading it: a binary search by
-// pread, which ends with one block read. A missing file is (base, 0): scan from the start.
-func searchOffsetFile(fsys vfs.FS, path string, base, target int64) (offset, position int64, err error) {
+// noEntry is what searchOffsetFile has where there is none.
+var noEntry = offsetEntry{-1, -1} //nolint:gochecknoglobals // a value
+
+// searchOffsetFile finds the last entry that is not above and the first one that is, in the file of a closed
+// segment without loading it: a binary search by pread, which ends with one block read. A missing file has
+// no entries.
+func searchOffsetFile(fsys vfs.FS, path string, above func(offsetEntry) bool) (last, first offsetEntry, err error) {
+	last, first = noEntry, noEntry
 	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, os.ErrNotExist) {
-		return base, 0, nil
+		return last, first, nil
 	}
 	if err != nil {
-		return 0, 0, err
+		return last, first, err
 	}
 	defer func() { _ = f.Close() }() // only read
 	size, err := f.Size()
 	if err != nil {
-		return 0, 0, err
+		return last, first, err
 	}
 	const block = 512 // entries: 4 KiB
-	var buf [block * offsetEntrySize]byte
-	low, high := int64(0), size/offsetEntrySize // the answer is in entries [low, high), or base
+	var buf [(block + 1) * offsetEntrySize]byte
+	low, high := int64(0), size/offsetEntrySize // last is in entries [low, high), or there is none
 	for high-low > block {
 		mid := low + (high-low)/2
 		if _, err := f.ReadAt(buf[:offsetEntrySize], mid*offsetEntrySize); err != nil {
-			return 0, 0, err
+			return last, first, err
 		}
-		e := offsetEntryAt(buf[:])
 		// An all-zero entry after the first is the tail of an untrimmed file: as good as infinity.
-		if base+int64(e.relative) > target || e == (offsetEntry{}) {
+		if e := offsetEntryAt(buf[:]); above(e) || e == (offsetEntry{}) {
 			high = mid
 		} else {
 			low = mid
 		}
 	}
-	n, err := f.ReadAt(buf[:(high-low)*offsetEntrySize], low*offsetEntrySize)
+	n, err := f.ReadAt(buf[:(high-low+1)*offsetEntrySize], low*offsetEntrySize)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, 0, err
+		return last, first, err
 	}
-	offset, position = base, 0
 	for b := buf[:n]; len(b) >= offsetEntrySize; b = b[offsetEntrySize:] {
 		e := offsetEntryAt(b)
-		if base+int64(e.relative) > target || e == (offsetEntry{}) {
+		if e == (offsetEntry{}) {
 			break
 		}
-		offset, position = base+int64(e.relative), int64(e.position)
+		if above(e) {
+			return last, e, nil
+		}
+		last = e
 	}
-	return offset, position, nil
+	return last, first, nil
 }

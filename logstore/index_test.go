@@ -27,6 +27,8 @@ func TestOffsetIndexFindsTheLargestEntryNotAbove(t *testing.T) {
 	require.Equal(t, int64(110), bound)
 	_, ok = x.upperBound(15001)
 	require.False(t, ok)
+	bound, _ = x.upperBound(4096)
+	require.Equal(t, int64(110), bound, "as in Kafka, the first entry is passed over when it is equal")
 	x.truncateTo(110)
 	require.Equal(t, int64(104), x.lastOffset())
 	x.truncateTo(0)
@@ -129,13 +131,20 @@ func TestSearchInAFileAgreesWithTheLoadedIndex(t *testing.T) {
 			require.NoError(t, f.Truncate(int64(n*offsetEntrySize+tail*offsetEntrySize)))
 			for target := int64(0); target < int64(3*n+20); target += 1 + int64(n/50) {
 				wantOffset, wantPosition := x.lookup(target)
-				offset, position, err := searchOffsetFile(m, "/i", 7, target)
+				offset, position, err := lookupInFile(m, "/i", 7, target)
 				require.NoError(t, err)
 				require.Equal(t, []int64{wantOffset, wantPosition}, []int64{offset, position}, "%d of %d", target, n)
+				for _, position := range []int64{target * 1500, target * 4097} {
+					bound, ok := x.upperBound(position)
+					inFile, found, err := upperBoundInFile(m, "/i", 7, position)
+					require.NoError(t, err)
+					require.Equal(t, ok, found)
+					require.True(t, !ok || bound == inFile)
+				}
 			}
 		}
 	}
-	offset, position, err := searchOffsetFile(m, "/missing", 7, 100)
+	offset, position, err := lookupInFile(m, "/missing", 7, 100)
 	require.NoError(t, err)
 	require.Equal(t, []int64{7, 0}, []int64{offset, position})
 }
@@ -229,4 +238,13 @@ func FuzzParsers(f *testing.F) {
 		_, _ = parseMetaProperties(string(data))
 		_, _ = parsePartitionMetadata(string(data))
 	})
+}
+
+// lookupInFile is offsetIndex.lookup on a file.
+func lookupInFile(fsys vfs.FS, path string, base, target int64) (offset, position int64, err error) {
+	last, _, err := searchOffsetFile(fsys, path, func(e offsetEntry) bool { return base+int64(e.relative) > target })
+	if last == noEntry {
+		return base, 0, err
+	}
+	return base + int64(last.relative), int64(last.position), err
 }

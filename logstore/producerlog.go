@@ -153,21 +153,48 @@ func (l *Log) ActiveProducers() []ActiveProducer {
 // AbortedTxn is one row of the aborted list of a read_committed fetch.
 type AbortedTxn struct{ ProducerID, FirstOffset int64 }
 
-// AbortedTxns lists what a reader of [from, upTo) must drop; it may be a superset.
-func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
+// AbortedTxns lists what a reader of r, which was read from offset from on, must drop. As in Kafka it is
+// that and what else begins before the next index entry, or the next segment: the end of the records is
+// known as a position only.
+func (l *Log) AbortedTxns(from int64, r ReadResult) ([]AbortedTxn, error) {
+	if r.Records == nil {
+		return []AbortedTxn{}, nil
+	}
+	return l.aborted(from, func() (int64, error) {
+		upTo, found, err := r.segment.upperBound(r.Records.position + int64(r.Records.size))
+		if err != nil || found {
+			return upTo, err
+		}
+		segments := l.segments()
+		if i := segments.floor(r.segment.base) + 1; i < len(segments) {
+			return segments[i].base, nil
+		}
+		return l.leo.Load(), nil
+	})
+}
+
+// aborted lists the aborted transactions of which a reader of [from, upTo) must know. Most logs have
+// none: upTo is only asked for when there are some.
+func (l *Log) aborted(from int64, upTo func() (int64, error)) ([]AbortedTxn, error) {
 	if err := l.usable(); err != nil {
 		return nil, err
 	}
-	list := []AbortedTxn{}
+	list, end := []AbortedTxn{}, int64(-1)
 	segments := l.segments()
 	for _, s := range segments[segments.floor(from):] {
 		s.indexMu.Lock()
 		txns, err := s.txns()
-		complete := false
-		if err == nil {
-			list, complete = txns.collect(list, from, upTo)
-		}
+		some := err == nil && len(txns.entries) > 0
 		s.indexMu.Unlock()
+		if some && end < 0 {
+			end, err = upTo()
+		}
+		complete := false
+		if some && err == nil {
+			s.indexMu.Lock()
+			list, complete = txns.collect(list, from, end)
+			s.indexMu.Unlock()
+		}
 		if err != nil {
 			return nil, l.ioFailed("reading aborted transactions of", err)
 		}

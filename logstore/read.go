@@ -61,6 +61,8 @@ type ReadResult struct {
 	Records *Slice
 	// FirstOffset is the base offset of the first batch.
 	FirstOffset int64
+
+	segment *segment // of Records
 }
 
 // Read returns whole-file bytes from the batch that contains offset, at most maxBytes (the tail may be
@@ -153,7 +155,7 @@ func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, f
 		}
 		records.f = nil
 	}
-	r.Records = records
+	r.Records, r.segment = records, s
 	return r, true, nil
 }
 

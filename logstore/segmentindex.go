@@ -171,8 +171,33 @@ func (s *segment) floorEntry(offset int64) (entry, position int64, fromFile bool
 		return entry, position, false, nil
 	}
 	s.indexMu.RUnlock()
-	entry, position, err = searchOffsetFile(s.log.cache.fs, s.filePath(indexSuffix), s.base, offset)
-	return entry, position, true, err
+	last, _, err := searchOffsetFile(s.log.cache.fs, s.filePath(indexSuffix), func(e offsetEntry) bool {
+		return s.base+int64(e.relative) > offset
+	})
+	if last == noEntry {
+		last = offsetEntry{} // scan from the start
+	}
+	return s.base + int64(last.relative), int64(last.position), true, err
+}
+
+// upperBound is offsetIndex.upperBound, in memory or on the file.
+func (s *segment) upperBound(position int64) (offset int64, found bool, err error) {
+	s.indexMu.RLock()
+	if s.offsets != nil {
+		offset, found = s.offsets.upperBound(position)
+		s.indexMu.RUnlock()
+		return offset, found, nil
+	}
+	s.indexMu.RUnlock()
+	return upperBoundInFile(s.log.cache.fs, s.filePath(indexSuffix), s.base, position)
+}
+
+func upperBoundInFile(fsys vfs.FS, path string, base, position int64) (offset int64, found bool, err error) {
+	last, first, err := searchOffsetFile(fsys, path, func(e offsetEntry) bool { return int64(e.position) >= position })
+	if err == nil && last == noEntry && int64(first.position) == position {
+		_, first, err = searchOffsetFile(fsys, path, func(e offsetEntry) bool { return int64(e.position) > position })
+	}
+	return base + int64(first.relative), first != noEntry, err
 }
 
 // repairIndexes makes the indexes of a closed segment from its batches. One that is the active segment by

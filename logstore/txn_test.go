@@ -45,10 +45,10 @@ func TestAbortedTransactionsSurviveKillAndBoundTheLastStableOffset(t *testing.T)
 	want := []AbortedTxn{{7, 0}}
 	check := func() {
 		t.Helper()
-		list, err := l.AbortedTxns(0, 5)
+		list, err := l.aborted(0, upTo(5))
 		require.NoError(t, err)
 		require.Equal(t, want, list)
-		list, err = l.AbortedTxns(4, 5)
+		list, err = l.aborted(4, upTo(5))
 		require.NoError(t, err)
 		require.Empty(t, list)
 		require.EqualValues(t, 5, l.LastStableOffset())
@@ -179,4 +179,94 @@ func TestProducerOfVersionTwoWithoutStateBeginsAtSequenceZero(t *testing.T) {
 	require.NoError(t, err)
 	_, err = l.AppendBy(rules, txnBatch(t, 7, 1), 0, -1)
 	require.ErrorIs(t, err, ErrProducerEpoch)
+}
+
+func upTo(offset int64) func() (int64, error) { return func() (int64, error) { return offset, nil } }
+
+// As Kafka does it: what is aborted before the first index entry behind what was read, or before the next
+// segment, and not more; whether the index is in memory or in a file.
+func TestReaderIsToldOfAbortedTransactionsUpToTheNextIndexEntry(t *testing.T) {
+	mem := vfs.NewMem()
+	c := Config{SegmentBytes: 3000, IndexIntervalBytes: 300}
+	s, err := testStore(t, mem, Options{})
+	require.NoError(t, err)
+	l, err := s.Create(crashTP, UUID{1}, c)
+	require.NoError(t, err)
+	r := rand.New(rand.NewPCG(2, 2))
+	var aborted []abortedEntry
+	open := map[int64]int64{} // first offset by producer
+	next := map[int64]int32{}
+	for range 400 {
+		producer := int64(r.IntN(5))
+		first, isOpen := open[producer]
+		b := txnBatch(t, producer, next[producer])
+		ends := isOpen && r.IntN(3) == 0
+		if ends {
+			b = protocol.AppendMarker(nil, producer, 0, protocol.Marker{Commit: r.IntN(3) == 0}, 1000)
+		}
+		info, err := l.Append(b, 0, OriginCoordinator, -1)
+		require.NoError(t, err)
+		switch marker, _, _ := protocol.MarkerOf(b); {
+		case !ends && !isOpen:
+			open[producer] = info.LastOffset
+			next[producer]++
+		case !ends:
+			next[producer]++
+		default:
+			delete(open, producer)
+			if !marker.Commit {
+				aborted = append(aborted, abortedEntry{ProducerID: producer, FirstOffset: first, LastOffset: info.LastOffset})
+			}
+		}
+	}
+	l.SetHighWatermark(l.LogEndOffset())
+	require.Greater(t, len(l.segments()), 5)
+	check := func(l *Log) {
+		t.Helper()
+		segments, told := l.segments(), 0
+		for from := range l.LogEndOffset() {
+			read, err := l.Read(from, l.LogEndOffset(), 200+int32(from%7)*200, true)
+			require.NoError(t, err)
+			// The bound by hand: from the index file, the segments and the log end.
+			i := segments.floor(from)
+			bound := l.LogEndOffset()
+			if i+1 < len(segments) {
+				bound = segments[i+1].base
+			}
+			require.NoError(t, segments[i].writeIndexesIfLive())
+			index, err := loadOffsetIndex(mem, segments[i].filePath(indexSuffix), segments[i].base, 1<<20)
+			require.NoError(t, err)
+			end := read.Records.position + int64(read.Records.size)
+			for i, e := range index.entries {
+				if int64(e.position) > end || int64(e.position) == end && i > 0 {
+					bound = min(bound, index.base+int64(e.relative))
+				}
+			}
+			var want []AbortedTxn
+			for _, e := range aborted {
+				if e.LastOffset >= from && e.FirstOffset < bound {
+					want = append(want, AbortedTxn{e.ProducerID, e.FirstOffset})
+				}
+			}
+			list, err := l.AbortedTxns(from, read)
+			require.NoError(t, err)
+			require.ElementsMatch(t, want, list, "from %d", from)
+			told += len(list)
+			read.Records.Release()
+		}
+		require.Greater(t, told, len(aborted))
+	}
+	check(l)
+	require.NoError(t, s.Close(1))
+	s, err = testStore(t, mem, Options{DefaultConfig: c})
+	require.NoError(t, err)
+	check(s.Log(crashTP))
+	require.NoError(t, s.Close(1))
+}
+
+func (s *segment) writeIndexesIfLive() error {
+	if s.offsets == nil {
+		return nil
+	}
+	return s.writeIndexes(false)
 }

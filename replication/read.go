@@ -82,7 +82,7 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	if read.Records == nil || r.Isolation != ReadCommitted {
 		return result, nil
 	}
-	aborted, err := p.log.AbortedTxns(r.Offset, end)
+	aborted, err := p.log.AbortedTxns(r.Offset, read)
 	if err != nil {
 		read.Records.Release()
 		return ReadResult{}, err

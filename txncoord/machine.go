@@ -17,6 +17,8 @@ const (
 	exhaustedEpoch int16 = math.MaxInt16 - 1
 	// maxWait is how long a request waits for the markers of the transaction before it.
 	maxWait = time.Second
+	// idRetry is when a transaction that timed out is looked at again, if it takes a producer id to end it.
+	idRetry = 100 * time.Millisecond
 	// versionTwo is the transaction version in which every transaction has an epoch of its own.
 	versionTwo int16 = 2
 )
@@ -32,6 +34,8 @@ type Settings struct {
 	Expiration, ExpiryInterval time.Duration
 	// Level is the finalized transaction.version.
 	Level func() int16
+	// ProducerID is a new producer id; false: there will be one soon.
+	ProducerID func() (id int64, ok bool)
 	// MaxBatchBytes is the most that a record may take.
 	MaxBatchBytes func() int
 }
@@ -155,15 +159,32 @@ func (m *Machine) sendMarkers(t *transaction) {
 	})
 }
 
-// fence aborts the transaction of a producer that is not there any more, or not to be.
-func (m *Machine) fence(t *transaction) {
+// fence aborts the transaction of a producer that is not there any more, or not to be. How is decided by
+// the cluster's version, whatever the producer's. false: it needs a producer id, and there is none.
+func (m *Machine) fence(t *transaction) bool {
 	next := *t
 	next.state = next.state.to(PrepareEpochFence)
-	next.epoch, next.lastEpoch = bumped(t.epoch), noEpoch
-	if next.version >= versionTwo {
-		next.epoch, next.lastEpoch = bumped(next.epoch), next.epoch
+	if m.settings.Level() < versionTwo {
+		next.version, next.epoch, next.lastEpoch = 0, bumped(t.epoch), noEpoch
+	} else if !m.newEpoch(&next) {
+		return false
 	}
 	m.prepare(next, false)
+	return true
+}
+
+// newEpoch is what ends a transaction of version 2: the epoch is bumped, and where it is used up a new
+// producer id is reserved. false: there is none.
+func (m *Machine) newEpoch(next *transaction) bool {
+	if next.epoch >= exhaustedEpoch {
+		id, ok := m.settings.ProducerID()
+		if !ok {
+			return false
+		}
+		next.nextProducerID = id
+	}
+	next.version, next.epoch, next.lastEpoch = versionTwo, bumped(next.epoch), next.epoch
+	return true
 }
 
 func bumped(epoch int16) int16 { return min(epoch, math.MaxInt16-1) + 1 }
@@ -249,11 +270,7 @@ func (m *Machine) Tick(now time.Time) coordinator.Outcome {
 func (m *Machine) fire(t *transaction) {
 	t.armed = time.Time{}
 	if t.state == Ongoing && !t.deadline().After(m.now) {
-		m.out.Events = append(m.out.Events, coordinator.Event{
-			Message: "transaction timed out",
-			Args:    []any{"transactionalId", t.id, "producerId", t.producerID, "epoch", t.epoch, "timeoutMs", t.timeoutMs},
-		})
-		m.fence(t)
+		m.timeOut(t)
 	}
 	kept := t.waiting[:0]
 	for _, w := range t.waiting {
@@ -268,9 +285,18 @@ func (m *Machine) fire(t *transaction) {
 	for _, w := range kept {
 		m.arm(t, w.until)
 	}
-	if t.state == Ongoing {
+	if t.state == Ongoing && t.deadline().After(m.now) {
 		m.arm(t, t.deadline())
 	}
+}
+
+func (m *Machine) timeOut(t *transaction) {
+	args := []any{"transactionalId", t.id, "producerId", t.producerID, "epoch", t.epoch, "timeoutMs", t.timeoutMs}
+	if !m.fence(t) {
+		m.arm(t, m.now.Add(idRetry))
+		return
+	}
+	m.out.Events = append(m.out.Events, coordinator.Event{Message: "transaction timed out", Args: args})
 }
 
 // Replay applies a record. Those of its own steps are applied already.

@@ -28,12 +28,9 @@ func (m *Machine) describe(id string) kmsg.DescribeTransactionsResponseTransacti
 		return NotDescribed(id, kerr.TransactionalIDNotFound)
 	}
 	d := kmsg.DescribeTransactionsResponseTransactionState{
-		TransactionalID: id, State: t.state.String(), TimeoutMillis: t.timeoutMs, StartTimestamp: -1,
+		TransactionalID: id, State: t.state.String(), TimeoutMillis: t.timeoutMs, StartTimestamp: t.startedMs,
 		ProducerID: t.producerID, ProducerEpoch: t.epoch,
 		Topics: []kmsg.DescribeTransactionsResponseTransactionStateTopic{},
-	}
-	if t.state == Ongoing || t.state.preparing() {
-		d.StartTimestamp = t.startedMs
 	}
 	for _, p := range t.sorted() {
 		if n := len(d.Topics); n == 0 || d.Topics[n-1].Topic != p.Topic {

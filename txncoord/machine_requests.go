@@ -29,8 +29,6 @@ type Init struct {
 	// ProducerID and Epoch are what the producer has; -1: none.
 	ProducerID int64
 	Epoch      int16
-
-	freshID int64 // -1: none
 }
 
 // InitProducerID fences the producers before, ends what they left open and gives an epoch to write with.
@@ -43,19 +41,21 @@ func (m *Machine) init(from coordinator.Token, r Init, until time.Time) {
 	t := m.byID[r.TransactionalID]
 	retry, busy := func() { m.init(from, r, until) }, func() { m.reply(from, refuse(kerr.ConcurrentTransactions)) }
 	switch {
-	case t == nil && r.freshID == noProducerID:
-		m.reply(from, Identity{needsID: true})
 	case t == nil:
+		id, ok := m.settings.ProducerID()
+		if !ok {
+			m.reply(from, Identity{needsID: true})
+			return
+		}
 		m.begin(from, r, transaction{
-			id: r.TransactionalID, producerID: r.freshID, previousProducerID: noProducerID, nextProducerID: noProducerID,
+			id: r.TransactionalID, producerID: id, previousProducerID: id, nextProducerID: noProducerID,
 			epoch: noEpoch, lastEpoch: noEpoch, startedMs: -1,
 		})
 	case !t.admitsInit(r):
 		m.reply(from, refuse(kerr.ProducerFenced))
-	case t.state.preparing():
-		m.wait(t, until, retry, busy)
-	case t.state == Ongoing:
-		m.fence(t)
+	case t.state == Ongoing && !m.fence(t):
+		m.reply(from, Identity{needsID: true})
+	case t.state.preparing(): // since just now, perhaps
 		m.wait(t, until, retry, busy)
 	default:
 		m.begin(from, r, *t)
@@ -72,7 +72,8 @@ func (m *Machine) begin(from coordinator.Token, r Init, next transaction) {
 	known := r.Epoch != noEpoch
 	switch {
 	case next.epoch >= exhaustedEpoch && (!known || r.Epoch == next.epoch):
-		if r.freshID == noProducerID {
+		id, ok := m.settings.ProducerID()
+		if !ok {
 			m.reply(from, Identity{needsID: true})
 			return
 		}
@@ -80,7 +81,7 @@ func (m *Machine) begin(from coordinator.Token, r Init, next transaction) {
 		if known {
 			last = next.epoch
 		}
-		next.producerID, next.epoch, next.lastEpoch = r.freshID, 0, last
+		next.producerID, next.epoch, next.lastEpoch = id, 0, last
 	case !known:
 		next.epoch, next.lastEpoch = next.epoch+1, noEpoch
 	case next.epoch == noEpoch || r.Epoch == next.epoch:
@@ -195,8 +196,6 @@ type End struct {
 	Epoch           int16
 	Commit          bool
 	VersionTwo      bool
-
-	freshID int64 // -1: none
 }
 
 // EndTxn decides how a transaction ends. The answer is an Identity: with version 2 what the next
@@ -223,16 +222,9 @@ func (m *Machine) end(from coordinator.Token, r End, until time.Time) {
 func (m *Machine) endNow(from coordinator.Token, r End, t *transaction) {
 	next := *t
 	next.version = 0
-	if r.VersionTwo {
-		next.version = versionTwo
-		if t.epoch >= exhaustedEpoch {
-			if r.freshID == noProducerID {
-				m.reply(from, Identity{needsID: true})
-				return
-			}
-			next.nextProducerID = r.freshID
-		}
-		next.epoch, next.lastEpoch = bumped(t.epoch), t.epoch
+	if r.VersionTwo && !m.newEpoch(&next) {
+		m.reply(from, Identity{needsID: true})
+		return
 	}
 	if t.state != Ongoing { // an abort without partitions
 		next.startedMs, next.partitions = m.now.UnixMilli(), nil

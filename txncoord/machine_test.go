@@ -11,10 +11,6 @@ import (
 	"minikafka/coordinator"
 )
 
-var testSettings = Settings{
-	Expiration: time.Hour, ExpiryInterval: time.Minute, Level: func() int16 { return 2 }, MaxBatchBytes: func() int { return 1 << 20 },
-}
-
 // bench is a machine whose log is kept, so that it can be loaded anew.
 type bench struct {
 	t       *testing.T
@@ -23,14 +19,24 @@ type bench struct {
 	log     []coordinator.Record
 	token   coordinator.Token
 	nextID  int64
+	level   int16
 	actions []markers
 	answers map[coordinator.Token]any
 }
 
 func newBench(t *testing.T) *bench {
-	b := &bench{t: t, m: NewMachine(testSettings), now: time.UnixMilli(1_000_000), answers: map[coordinator.Token]any{}}
+	b := &bench{t: t, level: 2, now: time.UnixMilli(1_000_000), answers: map[coordinator.Token]any{}}
+	b.m = NewMachine(b.settings())
 	b.take(b.m.Loaded(b.now))
 	return b
+}
+
+func (b *bench) settings() Settings {
+	return Settings{
+		Expiration: time.Hour, ExpiryInterval: time.Minute, MaxBatchBytes: func() int { return 1 << 20 },
+		Level:      func() int16 { return b.level },
+		ProducerID: func() (int64, bool) { b.nextID++; return b.nextID - 1, true },
+	}
 }
 
 // take does what the shard does with an outcome.
@@ -50,7 +56,7 @@ func (b *bench) take(o coordinator.Outcome) {
 // crash loads a new machine from the log; what waited is gone.
 func (b *bench) crash() {
 	before := b.m.byID
-	b.m, b.actions = NewMachine(testSettings), nil
+	b.m, b.actions = NewMachine(b.settings()), nil
 	for i, r := range b.log {
 		require.NoError(b.t, b.m.Replay(int64(i), -1, r))
 	}
@@ -69,8 +75,6 @@ func (b *bench) crash() {
 }
 
 func (b *bench) init(r Init) any {
-	r.freshID = b.nextID
-	b.nextID++
 	b.token++
 	b.take(b.m.InitProducerID(b.now, b.token, r))
 	return b.answers[b.token]
@@ -83,8 +87,6 @@ func (b *bench) add(r Add) any {
 }
 
 func (b *bench) end(r End) any {
-	r.freshID = b.nextID
-	b.nextID++
 	b.token++
 	b.take(b.m.EndTxn(b.now, b.token, r))
 	return b.answers[b.token]
@@ -136,8 +138,9 @@ func TestTransactionEndsWithinItsTimeout(t *testing.T) {
 		require.Equal(t, began.Add(time.Minute), b.now)
 		require.Len(t, b.actions, 1)
 		require.False(t, b.actions[0].commit)
-		require.Greater(t, b.actions[0].epoch, int16(0))
-		require.Equal(t, refuse(kerr.ProducerFenced), b.end(End{TransactionalID: "t", Commit: true, VersionTwo: version == 2}))
+		require.EqualValues(t, 1, b.actions[0].epoch)
+		code := map[int16]*kerr.Error{0: kerr.ProducerFenced, 2: kerr.InvalidTxnState}[version]
+		require.Equal(t, refuse(code), b.end(End{TransactionalID: "t", Commit: true, VersionTwo: version == 2}))
 		b.written()
 		require.Equal(t, CompleteAbort, b.m.byID["t"].state)
 	}
@@ -150,7 +153,7 @@ func TestSecondProducerAbortsTheTransactionOfTheFirst(t *testing.T) {
 	require.Nil(t, b.init(begin), "it waits for the abort")
 	second := b.token
 	b.written()
-	require.Equal(t, Identity{Epoch: 3}, b.answers[second])
+	require.Equal(t, Identity{Epoch: 2}, b.answers[second])
 	require.Equal(t, Added{Code: kerr.ProducerFenced}, b.add(Add{TransactionalID: "t", Version: 2, Partitions: p0}))
 }
 
@@ -251,7 +254,7 @@ func TestDecidedTransactionsStayDecided(t *testing.T) {
 }
 
 func TestRecordsThatAreNoTransactionsAreRefused(t *testing.T) {
-	m := NewMachine(testSettings)
+	m := NewMachine(newBench(t).settings())
 	whole := (&transaction{id: "t", state: Ongoing, partitions: map[TopicPartition]struct{}{{"a", 1}: {}}, nextProducerID: 5, version: 2}).record(2)
 	require.NoError(t, m.Replay(0, -1, whole))
 	for i := range whole.Value {

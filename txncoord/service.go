@@ -62,6 +62,7 @@ func NewService(o ServiceOptions) *Service {
 		Expiration:     config.Get(o.Config, config.TransactionalIDExpirationMs),
 		ExpiryInterval: config.Get(o.Config, config.TransactionRemoveExpiredIntervalMs),
 		Level:          o.Level,
+		ProducerID:     o.ProducerIDs.Take,
 	}}
 	s.shards = coordinator.NewShards(coordinator.ShardsOptions[*shard]{
 		Partitions:   config.Get(o.Config, config.TransactionStateLogNumPartitions),
@@ -132,34 +133,29 @@ func (s *Service) CheckInit(timeoutMs int32) *kerr.Error {
 
 // InitProducerID is Machine.InitProducerID. It waits.
 func (s *Service) InitProducerID(ctx context.Context, r Init) Identity {
-	return s.identify(ctx, r.TransactionalID, func(freshID int64) step {
-		r.freshID = freshID
-		return func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
-			return m.InitProducerID(now, t, r)
-		}
+	return s.identify(ctx, r.TransactionalID, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
+		return m.InitProducerID(now, t, r)
 	})
 }
 
 // EndTxn is Machine.EndTxn. It waits.
 func (s *Service) EndTxn(ctx context.Context, r End) Identity {
-	return s.identify(ctx, r.TransactionalID, func(freshID int64) step {
-		r.freshID = freshID
-		return func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome { return m.EndTxn(now, t, r) }
+	return s.identify(ctx, r.TransactionalID, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
+		return m.EndTxn(now, t, r)
 	})
 }
 
-// identify runs a step, and gets a new producer id for it when it turns out to need one.
-func (s *Service) identify(ctx context.Context, id string, do func(freshID int64) step) Identity {
-	for freshID := noProducerID; ; {
-		identity, e := Wait[Identity](ctx, s.write(id, do(freshID)))
+// identify runs a step, again when there is a producer id if it turns out to need one.
+func (s *Service) identify(ctx context.Context, id string, do step) Identity {
+	for {
+		identity, e := Wait[Identity](ctx, s.write(id, do))
 		switch {
 		case e != nil:
 			return refuse(e)
 		case !identity.needsID:
 			return identity
 		}
-		var err error
-		if freshID, err = s.o.ProducerIDs.Next(ctx); err != nil {
+		if err := s.o.ProducerIDs.Await(ctx); err != nil {
 			s.o.Logger.Warn("no producer id to give", "transactionalId", id, "error", err)
 			return refuse(kerr.CoordinatorLoadInProgress)
 		}

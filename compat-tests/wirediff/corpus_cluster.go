@@ -32,6 +32,8 @@ func corpus() []scenario {
 		{"txn-refused", txnRefusedScenario},
 		{"txn-offsets", txnOffsetsScenario},
 		{"txn-admin", txnAdminScenario},
+		{"txn-fence", txnFenceScenario},
+		{"txn-aborted", abortedScenario},
 		{"create", createScenario},
 		{"create-wrong", createWrongScenario},
 		{"create-configs", createConfigsScenario},
