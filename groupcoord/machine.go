@@ -31,10 +31,13 @@ type Client struct{ ID, Host string }
 // Machine holds the groups and committed offsets of one partition of __consumer_offsets.
 type Machine struct {
 	settings Settings
-	groups   map[string]*group
-	offsets  offsetStore
-	timers   timers
-	loaded   bool
+	groups   map[string]*group // classic ones
+	// consumers are the groups of KIP-848; an id is in one of the two.
+	consumers map[string]*consumerGroup
+	topics    Topics // as the last request saw them; nil: there was none
+	offsets   offsetStore
+	timers    timers
+	loaded    bool
 
 	expireAt time.Time // when offsets are next looked through
 	sweep    []string  // groups that this look has yet to visit
@@ -47,7 +50,7 @@ type Machine struct {
 
 // NewMachine is a machine that has replayed nothing.
 func NewMachine(s Settings) *Machine {
-	return &Machine{settings: s, groups: map[string]*group{}, offsets: newOffsetStore()}
+	return &Machine{settings: s, groups: map[string]*group{}, consumers: map[string]*consumerGroup{}, offsets: newOffsetStore()}
 }
 
 // step runs one decision and returns its outcome.
@@ -83,6 +86,9 @@ func (m *Machine) Loaded(now time.Time) coordinator.Outcome {
 				m.prepareRebalance(g, "the group is larger than group.max.size")
 			}
 		}
+		for _, g := range m.consumers {
+			m.armConsumers(g)
+		}
 	})
 }
 
@@ -117,11 +123,7 @@ func (m *Machine) Tick(now time.Time) coordinator.Outcome {
 
 // fire looks at the deadline that an entry reminds of.
 func (m *Machine) fire(e timerEntry) {
-	g := m.groups[e.group]
-	if g == nil {
-		return
-	}
-	d, act := g.deadline(e)
+	d, act := m.deadline(e)
 	if d == nil || !d.armed.Equal(e.at) {
 		return // of another deadline that had this place, or an entry that was made superfluous
 	}
@@ -132,8 +134,21 @@ func (m *Machine) fire(e timerEntry) {
 		m.timers.set(d, d.at, e.kind, e.group, e.member)
 	default:
 		d.at = time.Time{}
-		act(m, g, e.member)
+		act()
 	}
+}
+
+// deadline is what an entry reminds of, and what is to be done when it has passed.
+func (m *Machine) deadline(e timerEntry) (*deadline, func()) {
+	if c := m.consumers[e.group]; c != nil {
+		return m.consumerDeadline(c, e)
+	}
+	g := m.groups[e.group]
+	if g == nil {
+		return nil, nil
+	}
+	d, act := g.deadline(e)
+	return d, func() { act(m, g, e.member) }
 }
 
 func (g *group) deadline(e timerEntry) (*deadline, func(*Machine, *group, string)) {
@@ -142,6 +157,7 @@ func (g *group) deadline(e timerEntry) (*deadline, func(*Machine, *group, string
 		return &g.join, (*Machine).joinExpired
 	case syncTimer:
 		return &g.sync, (*Machine).syncExpired
+	case rebalanceTimer: // of a consumer group
 	case sessionTimer:
 		if p := g.pending[e.member]; p != nil {
 			return &p.session, (*Machine).sessionExpired
@@ -164,8 +180,11 @@ func (m *Machine) Replay(at, producerID int64, r coordinator.Record) error {
 	if err != nil {
 		return err
 	}
-	if p.key == keyGroupMetadata {
+	switch {
+	case p.key == keyGroupMetadata:
 		return m.replayGroup(p, r.Value)
+	case isConsumerKey(p.key):
+		return m.replayConsumer(p, r.Value)
 	}
 	return m.replayOffset(at, producerID, p, r.Value)
 }
@@ -182,6 +201,7 @@ func (m *Machine) replayGroup(p parsed, value []byte) error {
 	if err != nil {
 		return err
 	}
+	delete(m.consumers, p.group)
 	m.groups[p.group] = loadGroup(p.group, metadata)
 	return nil
 }
@@ -195,7 +215,7 @@ func (m *Machine) replayOffset(at, producerID int64, p parsed, value []byte) err
 	if err != nil {
 		return err
 	}
-	if m.groups[p.group] == nil {
+	if m.groups[p.group] == nil && m.consumers[p.group] == nil {
 		m.groups[p.group] = newGroup(p.group, o.committedAt) // of commits without members
 	}
 	o.recordedAt = at

@@ -11,8 +11,11 @@ import (
 	"minikafka/coordinator"
 )
 
-// classicType is a classic group's type on the wire.
-const classicType = "classic"
+// Types of groups on the wire.
+const (
+	classicType  = "classic"
+	consumerType = "consumer"
+)
 
 // describeKnowsGroupErrors is the version of DescribeGroups from which a missing group is an error.
 const describeKnowsGroupErrors = 6
@@ -26,6 +29,13 @@ func (m *Machine) List(now time.Time, from coordinator.Token, states, types []st
 			if matches(states, g.state.String()) && matches(types, classicType) {
 				list = append(list, kmsg.ListGroupsResponseGroup{
 					Group: g.id, ProtocolType: g.protocolType, GroupState: g.state.String(), GroupType: classicType,
+				})
+			}
+		}
+		for _, g := range m.consumers {
+			if matches(states, g.state().String()) && matches(types, consumerType) {
+				list = append(list, kmsg.ListGroupsResponseGroup{
+					Group: g.id, ProtocolType: consumerProtocolType, GroupState: g.state().String(), GroupType: consumerType,
 				})
 			}
 		}
@@ -58,6 +68,9 @@ func (m *Machine) describe(id string, version int16) kmsg.DescribeGroupsResponse
 		resp.State = Dead.String()
 		if version >= describeKnowsGroupErrors {
 			text := notFound(id)
+			if m.consumers[id] != nil {
+				text = "Group " + id + " is not a classic group."
+			}
 			resp.ErrorCode, resp.ErrorMessage = kerr.GroupIDNotFound.Code, &text
 		}
 		return resp
@@ -89,35 +102,46 @@ func (m *Machine) Delete(now time.Time, from coordinator.Token, ids []string) co
 		for _, id := range ids {
 			r := kmsg.NewDeleteGroupsResponseGroup()
 			r.Group = id
-			switch g := m.groups[id]; {
-			case g == nil:
-				r.ErrorCode = kerr.GroupIDNotFound.Code
-			case g.state != Empty:
-				r.ErrorCode = kerr.NonEmptyGroup.Code
-			default:
-				m.deleteGroup(g)
-			}
+			r.ErrorCode = code(m.deleteGroup(id))
 			list = append(list, r)
 		}
 		m.reply(from, list)
 	})
 }
 
-func (m *Machine) deleteGroup(g *group) {
+func (m *Machine) deleteGroup(id string) *kerr.Error {
+	g, consumers := m.groups[id], m.consumers[id]
+	switch {
+	case g == nil && consumers == nil:
+		return kerr.GroupIDNotFound
+	case g != nil && g.state != Empty || consumers != nil && len(consumers.members) > 0:
+		return kerr.NonEmptyGroup
+	}
+	m.forgetOffsets(id)
+	if consumers != nil {
+		m.dropConsumerGroup(consumers)
+		m.consumerEvent(consumers, "group deleted")
+		return nil
+	}
+	m.record(groupTombstone(id))
+	m.event(g, "group deleted")
+	return nil
+}
+
+// forgetOffsets writes tombstones for all offsets of a group, pending ones too.
+func (m *Machine) forgetOffsets(id string) {
 	topics := map[string]bool{}
-	for topic := range m.offsets.byGroup[g.id] {
+	for topic := range m.offsets.byGroup[id] {
 		topics[topic] = true
 	}
-	for _, producer := range m.offsets.open[g.id] {
-		for topic := range m.offsets.pending[producer][g.id] {
+	for _, producer := range m.offsets.open[id] {
+		for topic := range m.offsets.pending[producer][id] {
 			topics[topic] = true
 		}
 	}
 	for topic := range topics {
-		for _, partition := range m.partitionsOf(g.id, topic) {
-			m.record(offsetTombstone(g.id, topic, partition))
+		for _, partition := range m.partitionsOf(id, topic) {
+			m.record(offsetTombstone(id, topic, partition))
 		}
 	}
-	m.record(groupTombstone(g.id))
-	m.event(g, "group deleted")
 }

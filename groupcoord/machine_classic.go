@@ -118,6 +118,10 @@ func SyncError(e *kerr.Error) *kmsg.SyncGroupResponse {
 }
 
 func (m *Machine) syncGroup(from coordinator.Token, req *kmsg.SyncGroupRequest) {
+	if c := m.consumers[req.Group]; c != nil {
+		m.reply(from, SyncError(c.checkClassicMember(req.MemberID, req.InstanceID)))
+		return
+	}
 	g := m.groups[req.Group]
 	if g == nil || g.state == Empty {
 		m.reply(from, SyncError(kerr.UnknownMemberID))
@@ -299,6 +303,9 @@ func (m *Machine) Heartbeat(now time.Time, from coordinator.Token, req *kmsg.Hea
 }
 
 func (m *Machine) heartbeat(req *kmsg.HeartbeatRequest) *kerr.Error {
+	if c := m.consumers[req.Group]; c != nil {
+		return c.checkClassicMember(req.MemberID, req.InstanceID)
+	}
 	g := m.groups[req.Group]
 	if g == nil {
 		return kerr.UnknownMemberID
@@ -321,6 +328,11 @@ func (m *Machine) heartbeat(req *kmsg.HeartbeatRequest) *kerr.Error {
 func (m *Machine) LeaveGroup(now time.Time, from coordinator.Token, req *kmsg.LeaveGroupRequest) coordinator.Outcome {
 	return m.step(now, func() {
 		resp := kmsg.NewPtrLeaveGroupResponse()
+		if c := m.consumers[req.Group]; c != nil {
+			m.leaveConsumerGroup(c, req, resp)
+			m.reply(from, resp)
+			return
+		}
 		g, left := m.groups[req.Group], false
 		for i := range req.Members {
 			asked := &req.Members[i]

@@ -24,6 +24,9 @@ func (m *Machine) startSweep() {
 	for id := range m.groups {
 		m.sweep = append(m.sweep, id)
 	}
+	for id := range m.consumers {
+		m.sweep = append(m.sweep, id)
+	}
 	slices.Sort(m.sweep) // an order that a test can repeat
 }
 
@@ -85,30 +88,49 @@ func (m *Machine) partitionsOf(group, topic string) []int32 {
 
 // expire writes tombstones for a group's expired offsets; a group without members ends with its last.
 func (m *Machine) expire(id string) (written int) {
+	if g := m.consumers[id]; g != nil {
+		return m.expireConsumer(g)
+	}
 	g := m.groups[id]
 	if g == nil {
 		return 0
 	}
-	all := len(m.offsets.open[id]) == 0
 	since, expires := g.expiry()
+	written, all := m.expireOffsets(id, since, func(topic string) bool { return !expires || g.subscribes(topic) })
+	if all && g.state == Empty {
+		written += m.tombstone(groupTombstone(id))
+		m.event(g, "group has expired")
+	}
+	return written
+}
+
+// expireConsumer: offsets of a consumer group expire since their commit, unless a member subscribes the topic.
+func (m *Machine) expireConsumer(g *consumerGroup) (written int) {
+	written, all := m.expireOffsets(g.id, 0, g.subscribes)
+	if all && len(g.members) == 0 {
+		m.dropConsumerGroup(g)
+		m.consumerEvent(g, "group has expired")
+	}
+	return written
+}
+
+// expireOffsets writes tombstones for a group's expired offsets; all: none is left.
+func (m *Machine) expireOffsets(id string, sinceMs int64, keep func(topic string) bool) (written int, all bool) {
+	all = len(m.offsets.open[id]) == 0
 	for topic, partitions := range m.offsets.byGroup[id] {
-		if !expires || g.subscribes(topic) {
+		if keep(topic) {
 			all = false
 			continue
 		}
 		for partition, o := range partitions {
-			if !m.expired(&o, since) || m.offsets.isPending(id, topic, partition) {
+			if !m.expired(&o, sinceMs) || m.offsets.isPending(id, topic, partition) {
 				all = false
 				continue
 			}
 			written += m.tombstone(offsetTombstone(id, topic, partition))
 		}
 	}
-	if all && g.state == Empty {
-		written += m.tombstone(groupTombstone(id))
-		m.event(g, "group has expired")
-	}
-	return written
+	return written, all
 }
 
 // expiry says whether offsets of the group expire now, and since when: 0 is since each one's commit.

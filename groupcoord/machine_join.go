@@ -62,7 +62,13 @@ func protocolsOf(req *kmsg.JoinGroupRequest) []supportedProtocol {
 func (m *Machine) joinGroup(j join) {
 	id := j.req.MemberID
 	g := m.groups[j.req.Group]
-	isNew := g == nil
+	if c := m.consumers[j.req.Group]; c != nil && len(c.members) > 0 {
+		m.reply(j.from, JoinError(id, kerr.InconsistentGroupProtocol))
+		return
+	} else if c != nil && id == "" {
+		m.dropConsumerGroup(c)
+	}
+	isNew, records := g == nil, len(m.out.Records)
 	if isNew {
 		if id != "" {
 			m.reply(j.from, JoinError(id, kerr.UnknownMemberID))
@@ -83,7 +89,7 @@ func (m *Machine) joinGroup(j join) {
 	default:
 		m.joinKnown(g, j)
 	}
-	if isNew && len(m.out.Records) == 0 {
+	if isNew && len(m.out.Records) == records {
 		m.record(newGroupRecord(g))
 	}
 }

@@ -44,6 +44,9 @@ func CommitError(req *kmsg.OffsetCommitRequest, e *kerr.Error) *kmsg.OffsetCommi
 
 // admitCommit says whether the sender may commit for the group. A commit is a sign of life.
 func (m *Machine) admitCommit(req *kmsg.OffsetCommitRequest) *kerr.Error {
+	if g := m.consumers[req.Group]; g != nil {
+		return m.admitMemberCommit(g, req, false)
+	}
 	g := m.groups[req.Group]
 	if g == nil {
 		switch {
@@ -130,6 +133,8 @@ func (m *Machine) tooLong(metadata string) bool {
 // Fetch is one group's part of an OffsetFetch.
 type Fetch struct {
 	Group         string
+	MemberID      *string // of who asks; nil with a negative epoch: it does not say
+	MemberEpoch   int32
 	RequireStable bool
 	All           bool // every topic with offsets; Topics is not looked at
 	Topics        []FetchTopic
@@ -146,6 +151,11 @@ type FetchTopic struct {
 func (m *Machine) OffsetFetch(now time.Time, from coordinator.Token, f Fetch) coordinator.Outcome {
 	return m.step(now, func() {
 		resp := &kmsg.OffsetFetchResponseGroup{Group: f.Group, Topics: []kmsg.OffsetFetchResponseGroupTopic{}}
+		if e := m.admitFetch(&f); e != nil {
+			resp.ErrorCode = e.Code
+			m.reply(from, resp)
+			return
+		}
 		if f.All {
 			for topic, partitions := range m.offsets.byGroup[f.Group] {
 				t := kmsg.OffsetFetchResponseGroupTopic{Topic: topic}
@@ -190,30 +200,35 @@ func (m *Machine) fetchOffset(f *Fetch, topic string, partition int32, id [16]by
 func (m *Machine) OffsetDelete(now time.Time, from coordinator.Token, req *kmsg.OffsetDeleteRequest) coordinator.Outcome {
 	return m.step(now, func() {
 		resp := kmsg.NewPtrOffsetDeleteResponse()
-		g := m.groups[req.Group]
+		g, consumers := m.groups[req.Group], m.consumers[req.Group]
+		subscribes := func(string) bool { return false }
+		if g != nil {
+			subscribes = g.subscribes
+		} else if consumers != nil {
+			subscribes = consumers.subscribes
+		}
 		switch {
-		case g == nil:
+		case g == nil && consumers == nil:
 			resp.ErrorCode = kerr.GroupIDNotFound.Code
-		case g.state != Empty && g.protocolType != consumerProtocolType:
+		case g != nil && g.state != Empty && g.protocolType != consumerProtocolType:
 			resp.ErrorCode = kerr.NonEmptyGroup.Code
 		default:
 			for i := range req.Topics {
-				resp.Topics = append(resp.Topics, m.deleteOffsets(g, &req.Topics[i]))
+				resp.Topics = append(resp.Topics, m.deleteOffsets(req.Group, subscribes(req.Topics[i].Topic), &req.Topics[i]))
 			}
 		}
 		m.reply(from, resp)
 	})
 }
 
-func (m *Machine) deleteOffsets(g *group, t *kmsg.OffsetDeleteRequestTopic) kmsg.OffsetDeleteResponseTopic {
+func (m *Machine) deleteOffsets(group string, used bool, t *kmsg.OffsetDeleteRequestTopic) kmsg.OffsetDeleteResponseTopic {
 	resp := kmsg.OffsetDeleteResponseTopic{Topic: t.Topic}
-	used := g.subscribes(t.Topic)
 	for _, p := range t.Partitions {
 		r := kmsg.OffsetDeleteResponseTopicPartition{Partition: p.Partition}
 		if used {
 			r.ErrorCode = kerr.GroupSubscribedToTopic.Code
-		} else if _, ok := m.offsets.get(g.id, t.Topic, p.Partition); ok || m.offsets.isPending(g.id, t.Topic, p.Partition) {
-			m.record(offsetTombstone(g.id, t.Topic, p.Partition))
+		} else if _, ok := m.offsets.get(group, t.Topic, p.Partition); ok || m.offsets.isPending(group, t.Topic, p.Partition) {
+			m.record(offsetTombstone(group, t.Topic, p.Partition))
 		}
 		resp.Partitions = append(resp.Partitions, r)
 	}

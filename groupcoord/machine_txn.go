@@ -9,6 +9,10 @@ import (
 	"minikafka/coordinator"
 )
 
+// txnKnowsGroupErrors is the version of the OffsetCommit that stands for a TxnOffsetCommit v6, which has codes
+// of its own for a missing group and a stale epoch.
+const txnKnowsGroupErrors = 10
+
 // TxnOffsetCommit is OffsetCommit within a transaction, in the form of an OffsetCommit: its offsets are
 // pending until the marker. The group's state does not matter, and the member only if one is named.
 func (m *Machine) TxnOffsetCommit(now time.Time, from coordinator.Token, req *kmsg.OffsetCommitRequest) coordinator.Outcome {
@@ -22,10 +26,19 @@ func (m *Machine) TxnOffsetCommit(now time.Time, from coordinator.Token, req *km
 }
 
 func (m *Machine) admitTxnCommit(req *kmsg.OffsetCommitRequest) *kerr.Error {
+	if g := m.consumers[req.Group]; g != nil {
+		e := m.admitMemberCommit(g, req, true)
+		if e == kerr.StaleMemberEpoch && req.Version < txnKnowsGroupErrors {
+			return kerr.IllegalGeneration
+		}
+		return e
+	}
 	g := m.groups[req.Group]
 	switch {
 	case g == nil && req.Generation < 0, g != nil && g.state == Empty && req.Generation < 0:
 		return nil
+	case g == nil && req.Version >= txnKnowsGroupErrors:
+		return kerr.GroupIDNotFound
 	case g == nil:
 		return kerr.IllegalGeneration
 	case req.Generation < 0 && req.MemberID == "" && req.InstanceID == nil:

@@ -79,6 +79,7 @@ type parsed struct {
 	group     string
 	topic     string // of an offset
 	partition int32  // of an offset
+	member    string // of a consumer group's record: the member, or the pattern
 }
 
 func parseKey(key []byte) (parsed, error) {
@@ -101,6 +102,11 @@ func parseKey(key []byte) (parsed, error) {
 		}
 		p.group = k.Group
 		return p, nil
+	}
+	if isConsumerKey(p.key) {
+		var err error
+		p.group, p.member, err = parseConsumerKey(p.key, key[2:])
+		return p, err
 	}
 	return p, fmt.Errorf("%w: %d", errUnknownRecord, p.key)
 }

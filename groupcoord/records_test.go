@@ -117,7 +117,7 @@ func TestRecordsThatAnnounceMoreThanThereIsAreRefused(t *testing.T) {
 	}
 	_, err = parseOffset([]byte{0, 5, 0})
 	require.ErrorIs(t, err, errMalformedRecord)
-	_, err = parseKey([]byte{0, 8, 0, 1, 'g', 0, 1, 'm'})
+	_, err = parseKey([]byte{0, 10, 0, 1, 'g', 0, 1, 'm'})
 	require.ErrorIs(t, err, errUnknownRecord)
 }
 

@@ -25,15 +25,19 @@ type sim struct {
 	who   map[coordinator.Token]string
 	ids   int
 	set   Settings
+
+	topics             *fakeTopics
+	assignmentInterval time.Duration
 }
 
 func newSim() *sim {
-	s := &sim{now: time.UnixMilli(1_000_000).UTC(), who: map[coordinator.Token]string{}}
+	s := &sim{topics: newFakeTopics(1, nil), now: time.UnixMilli(1_000_000).UTC(), who: map[coordinator.Token]string{}}
 	s.set = Settings{
 		MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute, MaxSize: 1000,
 		OffsetMetadataMaxBytes: 10, OffsetsRetention: time.Hour, ExpiryInterval: 10 * time.Minute,
 		MaxBatchBytes: func() int { return 1 << 20 },
 		NewMemberID:   func() string { s.ids++; return strconv.Itoa(s.ids) },
+		Consumer:      consumerTestSettings(func() time.Duration { return s.assignmentInterval }),
 	}
 	s.restart()
 	return s
@@ -100,6 +104,9 @@ func showRecord(r coordinator.Record) string {
 	k, err := parseKey(r.Key)
 	if err != nil {
 		return err.Error()
+	}
+	if isConsumerKey(k.key) {
+		return showConsumerRecord(k, r)
 	}
 	if k.key == keyGroupMetadata {
 		if r.Value == nil {
@@ -177,6 +184,9 @@ func showAnswer(a any) string {
 		}
 		return strings.Join(parts, ", ")
 	case *kmsg.OffsetFetchResponseGroup:
+		if r.ErrorCode != 0 {
+			return codeName(r.ErrorCode)
+		}
 		var parts []string
 		for _, t := range r.Topics {
 			for _, p := range t.Partitions {
@@ -190,6 +200,9 @@ func showAnswer(a any) string {
 }
 
 func showAdmin(a any) string {
+	if text, ok := showConsumerAnswer(a); ok {
+		return text
+	}
 	switch r := a.(type) {
 	case *kmsg.OffsetDeleteResponse:
 		parts := []string{codeName(r.ErrorCode)}
@@ -271,6 +284,8 @@ func (s *sim) run(d *datadriven.TestData) string {
 	case "settings":
 		s.set.InitialRebalanceDelay = a.duration("delay", "0s")
 		s.set.MaxSize = a.num("max", 1000)
+		s.set.Consumer.MaxSize = a.num("max", 1000)
+		s.assignmentInterval = a.duration("interval", "0s")
 		batch := a.num("batch", 1<<20)
 		s.set.MaxBatchBytes = func() int { return batch }
 		o = s.restart()
@@ -308,7 +323,10 @@ func (s *sim) run(d *datadriven.TestData) string {
 		}
 		o = s.m.LeaveGroup(s.now, s.token, req)
 	default:
-		o = s.runOffsets(d, a)
+		var known bool
+		if o, known = s.runConsumer(d, a); !known {
+			o = s.runOffsets(d, a)
+		}
 	}
 	s.keep(o)
 	return s.show(o)
@@ -346,7 +364,7 @@ func (s *sim) runOffsets(d *datadriven.TestData, a args) coordinator.Outcome {
 	case "commit":
 		return s.m.OffsetCommit(s.now, s.token, commitRequest(a))
 	case "fetch":
-		f := Fetch{Group: group, All: a.str("topic", "") == ""}
+		f := Fetch{Group: group, All: a.str("topic", "") == "", MemberID: a.ptr("member"), MemberEpoch: int32(a.num("epoch", -1))}
 		if !f.All {
 			f.Topics = []FetchTopic{{Topic: a.str("topic", ""), TopicID: [16]byte{byte(a.num("id", 0))}, Partitions: []int32{int32(a.num("partition", 0))}}}
 		}
@@ -417,6 +435,14 @@ func requireReplayed(t *testing.T, s *sim) {
 	}
 	for id := range again.groups {
 		require.Contains(t, s.m.groups, id)
+	}
+	for id, g := range s.m.consumers {
+		r := again.consumers[id]
+		require.NotNil(t, r, "consumer group %s is in no record", id)
+		require.Equal(t, settledConsumers(g), settledConsumers(r))
+	}
+	for id := range again.consumers {
+		require.Contains(t, s.m.consumers, id)
 	}
 }
 

@@ -9,9 +9,10 @@ import (
 type timerKind int8
 
 const (
-	sessionTimer timerKind = iota // of a member, or of one that was only given an id
-	joinTimer                     // of a group's join phase
-	syncTimer                     // of a group's sync phase
+	sessionTimer   timerKind = iota // of a member, or of one that was only given an id
+	joinTimer                       // of a group's join phase
+	syncTimer                       // of a group's sync phase
+	rebalanceTimer                  // of a member of a consumer group that has to give partitions up
 )
 
 // deadline is a point in time that may move or vanish; the zero time is "none".
