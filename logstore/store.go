@@ -87,6 +87,9 @@ type Store struct {
 	cleaner       *cleaner
 	logStartMoved atomic.Bool // a log start is newer than its checkpoint
 
+	closeOnce sync.Once
+	closeErr  error
+
 	createMu sync.Mutex // guards creating; before cpMu
 	creating map[TopicPartition]*logDir
 	cpMu     sync.Mutex // held while checkpoint files are written; guards logDir.onDisk; before mu

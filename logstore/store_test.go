@@ -386,3 +386,17 @@ func TestRetentionBySizeAndTime(t *testing.T) {
 	}
 	require.NoError(t, s.Close(1))
 }
+
+func TestSecondCloseDoesNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	s, err := testStore(t, mem, Options{})
+	require.NoError(t, err)
+	require.NoError(t, s.Close(7))
+	again, err := testStore(t, mem, Options{})
+	require.NoError(t, err)
+	require.NoError(t, s.Close(8), "the directory is another's by now")
+	_, err = mem.Stat("/d/" + cleanShutdownFile)
+	require.Error(t, err, "which has not stopped")
+	require.EqualValues(t, 7, again.PreviousBrokerEpoch())
+	require.NoError(t, again.Close(9))
+}

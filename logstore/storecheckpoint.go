@@ -126,8 +126,13 @@ func (s *Store) deleteOldSegments() {
 
 // Close is the clean stop: flush, snapshots, index trim, checkpoints, marker with the broker epoch.
 // A directory that is offline, or has a log that was not closed well, gets no marker: its next start
-// recovers.
+// recovers. Calls after the first return the same.
 func (s *Store) Close(brokerEpoch int64) error {
+	s.closeOnce.Do(func() { s.closeErr = s.close(brokerEpoch) })
+	return s.closeErr
+}
+
+func (s *Store) close(brokerEpoch int64) error {
 	s.cleaner.stop()
 	s.bg.stop()
 	failed := s.closeLogs()
