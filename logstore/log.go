@@ -15,6 +15,7 @@ import (
 type Log struct {
 	tp      TopicPartition
 	topicID UUID
+	idLost  int8 // why topicID is zero: loadTopicID
 	path    dirPath
 	disk    *logDir
 	fs      vfs.FS

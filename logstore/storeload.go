@@ -93,18 +93,44 @@ func (s *Store) readCheckpoints(d *logDir) (dirCheckpoints, error) {
 	return c, nil
 }
 
-// loadTopicID reads partition.metadata; one that is missing or torn leaves the topic id zero.
+// loadTopicID reads partition.metadata; one that is missing or torn leaves the topic id zero. It is made durable
+// with the first record, so a power failure before that may tear it, or take it.
 func (l *Log) loadTopicID() error {
 	id, err := readPartitionMetadata(l.fs, l.path.get())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		l.idLost = onlyWhenEmpty
 		return nil
 	case errors.Is(err, errMalformedFile):
 		l.logger.Warn("the topic id is not readable", "err", err)
+		l.idLost = always
 		return nil
 	}
 	l.topicID = id
 	return err
+}
+
+// Whether a log may be given the topic id that it has not.
+const (
+	never         int8 = iota // it has one, or is offline
+	onlyWhenEmpty             // there is no partition.metadata: with records, somebody else's doing
+	always                    // it is torn
+)
+
+// AdoptTopicID gives a log whose partition.metadata was lost or torn the id that the metadata log has for its
+// partition, and says whether it did.
+func (l *Log) AdoptTopicID(id UUID) (bool, error) {
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	if l.usable() != nil || l.idLost == never || l.idLost == onlyWhenEmpty && l.leo.Load() > 0 {
+		return false, nil
+	}
+	if err := writePartitionMetadata(l.fs, l.path.get(), id); err != nil {
+		return false, l.ioFailed("writing partition.metadata of", err)
+	}
+	l.topicID, l.idLost = id, never
+	l.logger.Info("the topic id was lost and is the metadata log's again", "topicID", formatUUID(id))
+	return true, nil
 }
 
 func (s *Store) newLog(tp TopicPartition, path string, d *logDir, c Config) *Log {

@@ -120,8 +120,14 @@ func (m *Manager) openLog(p *Partition, atStart bool) error {
 	c := p.settings.Load().log
 	log := m.o.Store.Log(p.tp)
 	if log != nil && metadata.UUID(log.TopicID()) != p.topicID {
-		m.stray(p.tp) // of a topic that was deleted and made again while we did not look
-		log = nil
+		adopted, err := log.AdoptTopicID(p.topicID)
+		if err != nil {
+			return err
+		}
+		if !adopted {
+			m.stray(p.tp) // of a topic that was deleted and made again while we did not look
+			log = nil
+		}
 	}
 	if log != nil {
 		log.SetConfig(c)
