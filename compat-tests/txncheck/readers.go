@@ -3,6 +3,9 @@ package txncheck
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,15 +24,69 @@ func (w *world) read(ctx context.Context, name string, committed bool) *history.
 	}
 	defer cl.Close()
 	for ctx.Err() == nil {
-		fetches := cl.PollFetches(ctx)
-		now := w.recorder.now()
-		fetches.EachRecord(func(rec *kgo.Record) {
-			p := history.Partition{Topic: rec.Topic, Index: rec.Partition}
-			value, _ := values(rec)
-			r.Polled[p] = append(r.Polled[p], history.Seen{Offset: rec.Offset, Value: value, At: now})
-		})
+		w.polled(r, cl.PollFetches(ctx))
 	}
 	return r
+}
+
+func (w *world) polled(r *history.Reader, fetches kgo.Fetches) {
+	now := w.recorder.now()
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		p := history.Partition{Topic: f.Topic, Index: f.Partition}
+		for _, rec := range f.Records {
+			value, _ := values(rec)
+			r.Polled[p] = append(r.Polled[p], history.Seen{Offset: rec.Offset, Value: value, At: now})
+			w.ends.set(p, rec.Offset)
+		}
+	})
+}
+
+// lookIn reads a little of a partition from somewhere on, again and again: what is aborted has to be known from there.
+func (w *world) lookIn(ctx context.Context, rng *rand.Rand) (looks []*history.Reader) {
+	all := append(slices.Clone(w.partitions), history.Partition{Topic: copyTopic, Index: rng.Int32N(copyPartitions)})
+	for sleep(ctx, 200*time.Millisecond) {
+		p := all[rng.IntN(len(all))]
+		if end := w.ends.get(p); end > 0 {
+			looks = append(looks, w.lookFrom(ctx, p, rng.Int64N(end)))
+		}
+	}
+	return looks
+}
+
+func (w *world) lookFrom(ctx context.Context, p history.Partition, from int64) *history.Reader {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	r := &history.Reader{
+		Name: "look", Committed: true, Polled: map[history.Partition][]history.Seen{}, From: map[history.Partition]int64{p: from},
+	}
+	cl, err := kgo.NewClient(append(clientOptions(w.addr, &life{}), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(64<<10),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{p.Topic: {p.Index: kgo.NewOffset().At(from)}}))...)
+	if err != nil {
+		panic(err)
+	}
+	defer cl.Close()
+	for len(r.Polled[p]) < 200 && ctx.Err() == nil {
+		w.polled(r, cl.PollFetches(ctx))
+	}
+	return r
+}
+
+// ends are offsets up to which partitions were read.
+type ends struct {
+	mu sync.Mutex
+	at map[history.Partition]int64
+}
+
+func (e *ends) set(p history.Partition, offset int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.at[p] = max(e.at[p], offset)
+}
+
+func (e *ends) get(p history.Partition) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.at[p]
 }
 
 func isolation(committed bool) kgo.IsolationLevel {

@@ -95,7 +95,9 @@ func TestTransactionsHold(t *testing.T) {
 		t.Errorf("%s: %s", a.Kind, a.Text)
 	}
 	require.Greater(t, report.Committed, int(c.Duration.Seconds()), "hardly anything was committed: the test tests nothing")
-	require.Positive(t, report.Copied, "nothing was copied")
+	if c.Duration >= 30*time.Second { // a group takes its time to find together under faults
+		require.Positive(t, report.Copied, "nothing was copied")
+	}
 }
 
 func show(t *testing.T, result *Result, r *history.Report) {

@@ -68,6 +68,7 @@ type world struct {
 	addr       string // of the proxy
 	recorder   *recorder
 	partitions []history.Partition // the transactional producers'
+	ends       ends
 
 	mu     sync.Mutex
 	result Result
@@ -75,7 +76,7 @@ type world struct {
 
 // Run runs a workload and returns what its clients did and saw. An error is of the run itself.
 func Run(ctx context.Context, c Config) (*Result, error) {
-	w := &world{Config: c, addr: c.Proxy.Addr, recorder: &recorder{start: time.Now()}, result: Result{Faults: map[string]int{}}}
+	w := &world{Config: c, addr: c.Proxy.Addr, recorder: &recorder{start: time.Now()}, ends: ends{at: map[history.Partition]int64{}}, result: Result{Faults: map[string]int{}}}
 	for _, topic := range topicNames() {
 		for p := range topics[topic] {
 			if topic != copyTopic && topic != plainTopic {
@@ -136,6 +137,8 @@ func (w *world) run(ctx context.Context, plan *faultproxy.Plan) error {
 	for i := range readers {
 		side.Go(func() { readers[i] = w.read(reading, fmt.Sprintf("reader-%d", i), i > 0) })
 	}
+	var looks []*history.Reader
+	side.Go(func() { looks = w.lookIn(reading, w.rng(2)) })
 	working, stopWorking := context.WithTimeout(ctx, w.Duration)
 	defer stopWorking()
 	var workers sync.WaitGroup
@@ -156,7 +159,7 @@ func (w *world) run(ctx context.Context, plan *faultproxy.Plan) error {
 	stopReading()
 	stopWatching()
 	side.Wait()
-	h.Txns, h.Readers, h.Pinned = w.recorder.txns, readers, watch.pinned
+	h.Txns, h.Readers, h.Pinned = w.recorder.txns, slices.Concat(readers, looks), watch.pinned
 	if err != nil || len(h.Open) > 0 {
 		return err // the ends cannot be read while a transaction is open
 	}

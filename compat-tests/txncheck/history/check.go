@@ -230,12 +230,16 @@ func (c *checker) sentTo(values []Value) []string {
 // reader checks what one reader polled of a partition against the partition as it is in the end.
 func (c *checker) reader(r *Reader, p Partition, polled []Seen) {
 	log := c.Logs[p]
-	at := 0 // the first entry that was not passed
+	from, looked := r.From[p]
+	if r.From != nil && !looked {
+		return
+	}
+	at := find(log, from) // the first entry that was not passed
 	for i, s := range polled {
 		c.Polled++
 		if i > 0 && s.Offset <= polled[i-1].Offset {
 			c.add(NonmonotonicPoll, "%s: %v offset %d after %d", r.Name, p, s.Offset, polled[i-1].Offset)
-			at, _ = slices.BinarySearchFunc(log, s.Offset, func(e Entry, o int64) int { return cmp.Compare(e.Offset, o) })
+			at = find(log, s.Offset)
 		}
 		for ; at < len(log) && log[at].Offset < s.Offset; at++ {
 			if log[at].Visible || !r.Committed {
@@ -253,12 +257,18 @@ func (c *checker) reader(r *Reader, p Partition, polled []Seen) {
 			at++
 		}
 	}
-	for ; at < len(log); at++ {
+	for ; !looked && at < len(log); at++ {
 		if log[at].Visible || !r.Committed {
 			c.add(Unseen, "%s: %v offset %d (%v), and what is behind", r.Name, p, log[at].Offset, log[at].Value)
 			return
 		}
 	}
+}
+
+// find is the first entry at an offset or after it.
+func find(log []Entry, offset int64) int {
+	at, _ := slices.BinarySearchFunc(log, offset, func(e Entry, o int64) int { return cmp.Compare(e.Offset, o) })
+	return at
 }
 
 func (c *checker) committedRead(r *Reader, p Partition, s Seen, e Entry) {

@@ -42,6 +42,7 @@ func good() *History {
 				p0: {{0, v(1, 0), 5}, {1, v(1, 1), 5}, {3, v(1, 3), 16}, {5, v(2, 0), 17}},
 				p1: {{0, v(1, 2), 5}, {2, v(1, 4), 16}, {4, v(2, 1), 17}, {6, v(3, 0), 18}}, q0: {{0, v(4, 0), 41}, {1, v(4, 1), 41}},
 			}},
+			{Name: "looks in", Committed: true, From: map[Partition]int64{p1: 1}, Polled: map[Partition][]Seen{p1: {{4, v(2, 1), 40}}}},
 		},
 		Logs: map[Partition][]Entry{
 			p0: {{0, v(1, 0), 0, true}, {1, v(1, 1), 0, true}, {3, v(1, 3), 0, false}, {5, v(2, 0), 0, true}},
@@ -61,7 +62,7 @@ func TestSoundHistoryHasNoAnomalies(t *testing.T) {
 	r := Check(good())
 	require.Empty(t, r.Anomalies)
 	require.Equal(t, Report{
-		Committed: 2, Aborted: 1, Unknown: 1, Survived: 1, Plain: 2, Visible: 8, Hidden: 2, Polled: 18, Copied: 2,
+		Committed: 2, Aborted: 1, Unknown: 1, Survived: 1, Plain: 2, Visible: 8, Hidden: 2, Polled: 19, Copied: 2,
 		LongestPin: 4 * time.Second,
 	}, *r)
 }
@@ -71,7 +72,7 @@ func insert(h *History, p Partition, e Entry) {
 	at, _ := slices.BinarySearchFunc(h.Logs[p], e.Offset, func(e Entry, o int64) int { return cmp.Compare(e.Offset, o) })
 	h.Logs[p] = slices.Insert(h.Logs[p], at, e)
 	for _, r := range h.Readers {
-		if e.Visible || !r.Committed {
+		if r.From == nil && (e.Visible || !r.Committed) {
 			poll(r, p, Seen{e.Offset, e.Value, 100})
 		}
 	}
@@ -123,6 +124,7 @@ func TestEachAnomalyIsFound(t *testing.T) {
 		"an aborted record is visible": {func(h *History) {
 			h.Logs[p1][1].Visible = true
 			poll(h.Readers[0], p1, Seen{2, v(1, 4), 20})
+			h.Readers[2].From[p1] = 3
 		}, map[Kind]int{AbortedRead: 2}}, // by the log and by the reader
 		"a reader gets what the log has as aborted": {func(h *History) {
 			h.Txns[1].Fate, h.Txns[1].Asked = Unknown, 11
@@ -155,7 +157,7 @@ func TestEachAnomalyIsFound(t *testing.T) {
 		"a transactional id's records are in another order": {func(h *History) {
 			h.Txns[0].Writes[0].Offset, h.Txns[0].Writes[1].Offset = 1, 0
 			h.Logs[p0][0], h.Logs[p0][1] = Entry{0, v(1, 1), 0, true}, Entry{1, v(1, 0), 0, true}
-			for _, r := range h.Readers {
+			for _, r := range h.Readers[:2] {
 				r.Polled[p0][0].Value, r.Polled[p0][1].Value = v(1, 1), v(1, 0)
 			}
 		}, map[Kind]int{NonmonotonicSend: 1}},
@@ -163,6 +165,12 @@ func TestEachAnomalyIsFound(t *testing.T) {
 			polled := h.Readers[0].Polled[p0]
 			h.Readers[0].Polled[p0] = append(polled[:2:2], polled[1:]...)
 		}, map[Kind]int{NonmonotonicPoll: 1}},
+		"one who looks in gets an aborted record": {func(h *History) {
+			h.Readers[2].Polled[p1] = []Seen{{2, v(1, 4), 40}, {4, v(2, 1), 40}}
+		}, map[Kind]int{AbortedRead: 1}},
+		"one who looks in does not get the first visible record": {func(h *History) {
+			h.Readers[2].From[p1] = 0
+		}, map[Kind]int{PollSkip: 1}},
 		"a reader stops": {func(h *History) {
 			h.Readers[0].Polled[p0] = h.Readers[0].Polled[p0][:2]
 		}, map[Kind]int{Unseen: 1}},

@@ -69,11 +69,14 @@ type Seen struct {
 	At     time.Duration
 }
 
-// Reader is one client that polled partitions from their beginning, alone.
+// Reader is one client that polled partitions, alone.
 type Reader struct {
 	Name      string
 	Committed bool // read_committed
 	Polled    map[Partition][]Seen
+	// From are the offsets at which it began, and then it only looked into those partitions; nil: it read all of them
+	// from their beginning, and had the time to come to the end.
+	From map[Partition]int64
 }
 
 // Entry is a record of a partition as it is in the end. Visible: a reader of committed records gets it.
