@@ -3,6 +3,7 @@ package txncoord
 import (
 	"container/heap"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -65,6 +66,9 @@ type waiter struct {
 	until time.Time
 	retry func()
 	busy  func()
+	// first: it is about the transaction that is ending, and must be answered before one begins anew. A
+	// commit that came twice would commit the next transaction else: in version 1 both have the same epoch.
+	first bool
 }
 
 // markers is an action: write these, then call Completed.
@@ -121,15 +125,15 @@ func (m *Machine) put(next transaction) *transaction {
 	return t
 }
 
-// wait parks a request until the markers are written; retry must come to an answer or wait again with
+// wait parks a request until the markers are written; its retry must come to an answer or wait again with
 // the same end.
-func (m *Machine) wait(t *transaction, until time.Time, retry, busy func()) {
-	if !until.After(m.now) {
-		busy()
+func (m *Machine) wait(t *transaction, w waiter) {
+	if !w.until.After(m.now) {
+		w.busy()
 		return
 	}
-	t.waiting = append(t.waiting, waiter{until, retry, busy})
-	m.arm(t, until)
+	t.waiting = append(t.waiting, w)
+	m.arm(t, w.until)
 }
 
 // arm has the transaction looked at by then. One timer is enough: it is set again when it is due.
@@ -210,8 +214,12 @@ func (m *Machine) Completed(now time.Time, from coordinator.Token, id string, pr
 		t = m.put(next)
 		waiting := t.waiting
 		t.waiting = nil
-		for _, w := range waiting {
-			w.retry()
+		for _, first := range []bool{true, false} {
+			for _, w := range waiting {
+				if w.first == first {
+					w.retry()
+				}
+			}
 		}
 	})
 }
@@ -221,15 +229,26 @@ func (m *Machine) Loaded(now time.Time) coordinator.Outcome {
 	return m.step(now, func() {
 		m.loaded = true
 		m.expireAt = now.Add(m.settings.ExpiryInterval)
-		for _, t := range m.byID {
-			switch {
-			case t.state.preparing():
-				m.sendMarkers(t)
-			case t.state == Ongoing:
+		for _, id := range m.idsOf(func(t *transaction) bool { return !t.state.idle() }) {
+			if t := m.byID[id]; t.state == Ongoing {
 				m.arm(t, t.deadline())
+			} else {
+				m.sendMarkers(t)
 			}
 		}
 	})
+}
+
+// idsOf are the ids of some transactions, sorted: what the machine decides must not depend on a map.
+func (m *Machine) idsOf(some func(*transaction) bool) []string {
+	var ids []string
+	for id, t := range m.byID {
+		if some(t) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func (t *transaction) deadline() time.Time {
@@ -258,11 +277,11 @@ func (m *Machine) Tick(now time.Time) coordinator.Outcome {
 			return
 		}
 		m.expireAt = now.Add(m.settings.ExpiryInterval)
-		for id, t := range m.byID {
-			if t.state.idle() && now.UnixMilli()-t.updatedMs >= m.settings.Expiration.Milliseconds() {
-				m.out.Records = append(m.out.Records, coordinator.Record{Key: transactionKey(id)})
-				delete(m.byID, id)
-			}
+		for _, id := range m.idsOf(func(t *transaction) bool {
+			return t.state.idle() && now.UnixMilli()-t.updatedMs >= m.settings.Expiration.Milliseconds()
+		}) {
+			m.out.Records = append(m.out.Records, coordinator.Record{Key: transactionKey(id)})
+			delete(m.byID, id)
 		}
 	})
 }

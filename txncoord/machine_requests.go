@@ -56,7 +56,7 @@ func (m *Machine) init(from coordinator.Token, r Init, until time.Time) {
 	case t.state == Ongoing && !m.fence(t):
 		m.reply(from, Identity{needsID: true})
 	case t.state.preparing(): // since just now, perhaps
-		m.wait(t, until, retry, busy)
+		m.wait(t, waiter{until: until, retry: retry, busy: busy})
 	default:
 		m.begin(from, r, *t)
 	}
@@ -134,7 +134,11 @@ func (m *Machine) add(from coordinator.Token, r Add, until time.Time) {
 		m.reply(from, Added{Code: kerr.ProducerFenced})
 		return
 	case t.state.preparing():
-		m.wait(t, until, func() { m.add(from, r, until) }, func() { m.reply(from, Added{Code: kerr.ConcurrentTransactions}) })
+		m.wait(t, waiter{
+			until: until,
+			retry: func() { m.add(from, r, until) },
+			busy:  func() { m.reply(from, Added{Code: kerr.ConcurrentTransactions}) },
+		})
 		return
 	}
 	next := *t
@@ -213,7 +217,11 @@ func (m *Machine) end(from coordinator.Token, r End, until time.Time) {
 	case verdict == endDone:
 		m.reply(from, Identity{ProducerID: t.producerID, Epoch: t.epoch})
 	case verdict == endUnderWay:
-		m.wait(t, until, func() { m.end(from, r, until) }, func() { m.reply(from, refuse(kerr.ConcurrentTransactions)) })
+		m.wait(t, waiter{
+			until: until, first: true,
+			retry: func() { m.end(from, r, until) },
+			busy:  func() { m.reply(from, refuse(kerr.ConcurrentTransactions)) },
+		})
 	default:
 		m.endNow(from, r, t)
 	}
