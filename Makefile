@@ -9,7 +9,7 @@ BENCH   ?= .
 COUNT   ?= 6
 export CGO_ENABLED ?= 0
 
-.PHONY: all build run test race lint fuzz gen gen-check bench compat powerloss restart fresh txncheck txnkill startup image
+.PHONY: all build run test race lint fuzz gen gen-check microbench bench bench-full bench-compare profile compat powerloss restart fresh txncheck txnkill startup image
 
 all: build lint test
 
@@ -34,6 +34,7 @@ race:
 lint:
 	$(GOLANGCI) run ./...
 	cd compat-tests && $(GOLANGCI) run --build-tags kafka,kcat,langs,powerloss ./...
+	cd bench && $(GOLANGCI) run ./...
 
 # Every fuzz target of the module for FUZZTIME each.
 fuzz:
@@ -50,8 +51,25 @@ gen-check: gen
 	git diff --exit-code
 
 # Micro benchmarks in benchstat's format.
-bench:
+microbench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+# This broker beside Apache Kafka in a network namespace: about 20 minutes on a quiet machine of two processors.
+# As root, or where users may make namespaces. Needs Java and Maven. ARGS: see bench/README.md.
+bench: build
+	cd bench && $(GO) build -o ../bin/bench . && ../bin/bench $(ARGS)
+
+# The same with growth curves and more clients: hours.
+bench-full: build
+	cd bench && $(GO) build -o ../bin/bench . && ../bin/bench -full $(ARGS)
+
+# CPU, heap, mutex and block profiles of the broker under the load of each cell, into bench/profiles.
+profile: build
+	cd bench && $(GO) build -o ../bin/bench . && ../bin/bench -profile profiles $(ARGS)
+
+# The micro benchmarks of the hot paths, of REF and of this tree in turn, through benchstat.
+bench-compare:
+	bench/compare '$(REF)' '$(BENCH)' '$(COUNT)'
 
 # Real clients and Apache Kafka's own tools against this broker: needs kcat, podman and Java.
 compat: build

@@ -54,6 +54,7 @@ type Broker struct {
 	srv          *server
 	listeners    []*listener
 	endpoints    []metadata.Endpoint
+	admin        *adminHTTP
 	epoch        int64 // of this life's registration
 
 	fatalOnce sync.Once
@@ -86,6 +87,12 @@ func (b *Broker) start(ctx context.Context) error {
 	b.srv = b.newServer()
 	if err := b.listen(); err != nil { // ports that are taken show before anything is written
 		return err
+	}
+	if b.o.AdminHTTP != "" {
+		var err error
+		if b.admin, err = openAdminHTTP(b.o.AdminHTTP); err != nil {
+			return err
+		}
 	}
 	if err := b.openStore(ctx); err != nil {
 		return err
@@ -316,6 +323,9 @@ func (b *Broker) stop(ctx context.Context) error {
 	}
 	if b.store != nil {
 		errs = append(errs, b.store.Close(b.epoch))
+	}
+	if b.admin != nil {
+		errs = append(errs, b.admin.close(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -24,6 +24,8 @@ type Options struct {
 	Listen    func(network, address string) (net.Listener, error) // nil: net.Listen
 	// Announce gets the lines by which Kafka's users know that a broker serves; nil: none.
 	Announce io.Writer
+	// AdminHTTP is host:port, on loopback, of an HTTP listener with Go's profiles; "" for none.
+	AdminHTTP string
 	// Fatal is called, at most once, when the broker cannot go on (an fsync of the metadata log failed, no
 	// log directory is left): the process must end. nil: the broker only logs it and serves no more.
 	Fatal func(error)

@@ -27,6 +27,7 @@ type serverFlags struct {
 	dataDir   string
 	logFormat string
 	logLevel  string
+	adminHTTP string
 }
 
 func (s *serverFlags) register(cmd *cobra.Command) {
@@ -35,6 +36,7 @@ func (s *serverFlags) register(cmd *cobra.Command) {
 	f.StringArrayVar(&s.overrides, "override", nil, "a property, name=value; stronger than file and environment")
 	f.StringVar(&s.dataDir, "data-dir", "minikafka-data", "where the data are kept when log.dirs is not set")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&s.adminHTTP, "admin-http", "", "host:port, on loopback, of an HTTP listener with Go's profiles (/debug/pprof/); empty for none")
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 }
 
@@ -51,7 +53,7 @@ func (s *serverFlags) run(ctx context.Context, out io.Writer, dev bool) error {
 	}
 	limitMemory(log)
 	b, err := broker.New(broker.Options{
-		Config: values, ClusterID: os.Getenv("CLUSTER_ID"), Logger: log, LogLevel: level, Announce: out,
+		Config: values, ClusterID: os.Getenv("CLUSTER_ID"), Logger: log, LogLevel: level, Announce: out, AdminHTTP: s.adminHTTP,
 		Fatal: func(error) { os.Exit(1) }, // it is logged; a flush or an answer now could be a lie
 	})
 	if err != nil {
