@@ -15,7 +15,7 @@ import (
 // newGroups is the group coordinator over this broker's partitions.
 func (b *Broker) newGroups() *groupcoord.Service {
 	return groupcoord.NewService(groupcoord.ServiceOptions{
-		NodeID: b.nodeID, Clock: b.o.Clock, Logger: b.o.Logger, Config: b.o.Config,
+		NodeID: b.nodeID, Clock: b.o.Clock, Logger: b.o.Logger, Config: b.o.Config, Values: b.values.Load,
 		OpenLog: func(partition int32) coordinator.Log {
 			return b.coordinatorLog(groupcoord.Topic, partition)
 		},

@@ -71,7 +71,8 @@ type memberTimers struct {
 }
 
 func newConsumerMember(id string) *consumerMember {
-	return &consumerMember{id: id, rebalanceTimeoutMs: -1, timers: &memberTimers{}}
+	none := ""
+	return &consumerMember{id: id, rebalanceTimeoutMs: -1, regex: &none, previousEpoch: -1, timers: &memberTimers{}}
 }
 
 func equalString(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
@@ -149,7 +150,7 @@ type consumerGroup struct {
 
 func newConsumerGroup(id string) *consumerGroup {
 	return &consumerGroup{
-		id: id, members: map[string]*consumerMember{}, target: map[string]Assignment{}, regexes: map[string]resolvedRegex{},
+		id: id, epoch: 1, members: map[string]*consumerMember{}, target: map[string]Assignment{}, regexes: map[string]resolvedRegex{},
 		static: map[string]string{}, owners: map[UUID]map[int32]string{}, byName: map[string]int{},
 		byRegex: map[string]int{}, byAssignor: map[string]int{}, supported: map[string]int{},
 		checkedVersion: -1, regexVersion: -1,

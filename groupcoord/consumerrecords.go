@@ -150,12 +150,12 @@ func (h holding) record() []currentPartitions {
 	return list
 }
 
-// loadHolding reads a record's partitions. Before 4.3 they have no epochs: then they are as old as can be.
-func loadHolding(list []currentPartitions) holding {
+// loadHolding reads a record's partitions. Before 4.3 they have no epochs: then it is the member's.
+func loadHolding(list []currentPartitions, memberEpoch int32) holding {
 	h := holding{}
 	for _, r := range list {
 		for i, p := range r.Partitions {
-			held := heldPartition{partition: p}
+			held := heldPartition{p, memberEpoch}
 			if i < len(r.AssignmentEpochs) {
 				held.epoch = r.AssignmentEpochs[i]
 			}

@@ -67,11 +67,10 @@ func (m *Machine) admitFetch(f *Fetch) *kerr.Error {
 	if g == nil || f.MemberID == nil && f.MemberEpoch < 0 {
 		return nil
 	}
-	id := ""
-	if f.MemberID != nil {
-		id = *f.MemberID
+	if f.MemberID == nil {
+		return kerr.UnknownServerError // an epoch of nobody: Kafka stumbles over it
 	}
-	switch c := g.members[id]; {
+	switch c := g.members[*f.MemberID]; {
 	case c == nil:
 		return kerr.UnknownMemberID
 	case c.epoch != f.MemberEpoch:

@@ -207,7 +207,7 @@ func (g *consumerGroup) replayCurrent(id string, value []byte) error {
 	}
 	c := g.version(id)
 	c.epoch, c.previousEpoch, c.state = v.MemberEpoch, v.PreviousMemberEpoch, memberState(v.State)
-	c.assigned, c.revoking = loadHolding(v.AssignedPartitions), loadHolding(v.PartitionsPendingRevocation)
+	c.assigned, c.revoking = loadHolding(v.AssignedPartitions, v.MemberEpoch), loadHolding(v.PartitionsPendingRevocation, v.MemberEpoch)
 	g.put(c)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -23,7 +24,9 @@ type ServiceOptions struct {
 	NodeID int32
 	Clock  coordinator.Clock
 	Logger *slog.Logger
-	Config *config.Values // of the start: nothing here is dynamic
+	Config *config.Values // of the start
+	// Values are the present ones, for what is dynamic; nil: those of the start.
+	Values func() *config.Values
 	// OpenLog is a partition of Topic that this broker leads; nil when it cannot be used.
 	OpenLog func(partition int32) coordinator.Log
 	// NewMemberID makes the random part of a member id.
@@ -35,6 +38,7 @@ type Service struct {
 	o        ServiceOptions
 	settings Settings
 	shards   *coordinator.Shards[*shard]
+	seen     atomic.Pointer[seen]
 }
 
 type shard = coordinator.Shard[*Machine]
@@ -54,6 +58,9 @@ func NewService(o ServiceOptions) *Service {
 		ExpiryInterval:         config.Get(o.Config, config.OffsetsRetentionCheckIntervalMs),
 		NewMemberID:            o.NewMemberID,
 	}}
+	empty := metadata.Empty("")
+	s.seen.Store(&seen{empty, &imageTopics{empty, empty.Offset}})
+	s.settings.Consumer = s.consumerSettings()
 	s.shards = coordinator.NewShards(coordinator.ShardsOptions[*shard]{
 		Partitions: config.Get(o.Config, config.OffsetsTopicNumPartitions),
 		Start:      s.start,
@@ -64,6 +71,7 @@ func NewService(o ServiceOptions) *Service {
 // Apply is the metadata.Subscriber: it starts shards of partitions that this broker leads now and stops
 // those of others. It comes after the partitions themselves.
 func (s *Service) Apply(image *metadata.Image, delta *metadata.Delta) {
+	s.see(image, delta)
 	var gone []string
 	for _, t := range delta.DeletedTopics {
 		if t.Name == Topic {

@@ -50,7 +50,7 @@ func (h *Handlers) offsetFetch(_ context.Context, _ *Request, req *kmsg.OffsetFe
 
 // oldFetch is the one group of old versions in the form of v8.
 func oldFetch(req *kmsg.OffsetFetchRequest) kmsg.OffsetFetchRequestGroup {
-	g := kmsg.OffsetFetchRequestGroup{Group: req.Group}
+	g := kmsg.OffsetFetchRequestGroup{Group: req.Group, MemberEpoch: -1}
 	if req.Topics == nil {
 		return g
 	}
@@ -63,7 +63,7 @@ func oldFetch(req *kmsg.OffsetFetchRequest) kmsg.OffsetFetchRequestGroup {
 
 func (h *Handlers) fetchGroup(req *kmsg.OffsetFetchRequest, g kmsg.OffsetFetchRequestGroup) groupFetch {
 	f := groupFetch{asked: g}
-	wanted := groupcoord.Fetch{Group: g.Group, RequireStable: req.RequireStable, All: g.Topics == nil}
+	wanted := groupcoord.Fetch{Group: g.Group, MemberID: g.MemberID, MemberEpoch: g.MemberEpoch, RequireStable: req.RequireStable, All: g.Topics == nil}
 	image := h.Image()
 	for _, asked := range g.Topics {
 		t := groupcoord.FetchTopic{Topic: asked.Topic, TopicID: asked.TopicID, Partitions: asked.Partitions}
@@ -96,6 +96,9 @@ func refusedFetch(asked kmsg.OffsetFetchRequestGroupTopic, e *kerr.Error) kmsg.O
 
 func (f *groupFetch) answer(ctx context.Context, version int16, image *metadata.Image) kmsg.OffsetFetchResponseGroup {
 	resp, e := groupcoord.Wait[*kmsg.OffsetFetchResponseGroup](ctx, f.call)
+	if e == nil && resp.ErrorCode != 0 {
+		return *resp
+	}
 	if e != nil {
 		r := kmsg.OffsetFetchResponseGroup{Group: f.asked.Group, ErrorCode: e.Code, Topics: []kmsg.OffsetFetchResponseGroupTopic{}}
 		if version < fetchHasGroupCode {

@@ -97,5 +97,7 @@ var Table = []API{
 	api(kmsg.DescribeProducers, 0, 0, (*Handlers).describeProducers),
 	api(kmsg.DescribeTransactions, 0, 0, (*Handlers).describeTransactions),
 	api(kmsg.ListTransactions, 0, 2, (*Handlers).listTransactions),
+	api(kmsg.ConsumerGroupHeartbeat, 0, 1, (*Handlers).consumerGroupHeartbeat),
+	api(kmsg.ConsumerGroupDescribe, 0, 1, (*Handlers).consumerGroupDescribe),
 	api(kmsg.DescribeTopicPartitions, 0, 0, (*Handlers).describeTopicPartitions),
 }
