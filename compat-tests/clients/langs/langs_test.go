@@ -3,16 +3,22 @@
 package langs
 
 import (
+	"path/filepath"
 	"testing"
 )
 
 var (
 	kafkaPython = python("kafka-python", "python/kafka_python.py")
 	confluent   = python("confluent-kafka-python", "python/confluent.py")
+	kafkajs     = client{"kafkajs", []string{"node", "node/kafkajs.js"}, []string{"NODE_PATH=" + filepath.Join(cache(), "node/node_modules")}}
+	java        = client{name: "java", command: []string{
+		"java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dkafka.log.level=error", "-Dlog4j2.configurationFile=../../kafka/log4j2.properties",
+		"-cp", filepath.Join(cache(), "java/classes") + ":" + filepath.Join(cache(), "java/jars/*"), "Story",
+	}}
 )
 
 func TestRoundTrip(t *testing.T) {
-	for _, c := range []client{kafkaPython, confluent} {
+	for _, c := range []client{kafkaPython, confluent, kafkajs, java} {
 		t.Run(c.name, func(t *testing.T) {
 			s := start(t)
 			name := topic(t, franz(t, s.addr), 3)
@@ -31,6 +37,9 @@ func TestGroups(t *testing.T) {
 		{kafkaPython, []string{"assignor=range"}},
 		{confluent, []string{"assignor=range"}},
 		{confluent, []string{"assignor=cooperative-sticky"}},
+		{kafkajs, []string{"assignor=roundrobin"}},
+		{java, []string{"assignor=Range"}},
+		{java, []string{"assignor=CooperativeSticky"}},
 	}
 	for _, s := range stories {
 		t.Run(s.name+"-"+s.args[0], func(t *testing.T) { groupStory(t, s.client, s.args...) })
@@ -38,7 +47,11 @@ func TestGroups(t *testing.T) {
 }
 
 func TestCopies(t *testing.T) {
-	for _, c := range []client{kafkaPython, confluent} {
-		t.Run(c.name, func(t *testing.T) { copyStory(t, c, 2) })
+	stories := []struct {
+		client
+		copiers int
+	}{{kafkaPython, 2}, {confluent, 2}, {java, 2}, {kafkajs, 1}} // kafkajs sends no generation with the offsets: one copier at a time
+	for _, s := range stories {
+		t.Run(s.name, func(t *testing.T) { copyStory(t, s.client, s.copiers) })
 	}
 }

@@ -23,6 +23,7 @@ import (
 type client struct {
 	name    string
 	command []string
+	env     []string
 }
 
 // cache is where setup has put the libraries.
@@ -38,7 +39,7 @@ func cache() string {
 }
 
 func python(name, program string) client {
-	return client{name, []string{filepath.Join(cache(), "python/bin/python"), "-u", program}}
+	return client{name: name, command: []string{filepath.Join(cache(), "python/bin/python"), "-u", program}}
 }
 
 // A process is a client that plays a role. Each line of its standard output is an event: "got P FIRST LAST" when it has
@@ -62,6 +63,7 @@ func (c client) play(t *testing.T, name, role string, args ...string) *process {
 	p := &process{t: t, name: name, exited: make(chan struct{})}
 	full := append(append(c.command[1:len(c.command):len(c.command)], role), args...)
 	p.cmd = exec.Command(c.command[0], full...)
+	p.cmd.Env = append(os.Environ(), c.env...)
 	stdout, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	stderr, err := p.cmd.StderrPipe()
