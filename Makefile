@@ -9,7 +9,7 @@ BENCH   ?= .
 COUNT   ?= 6
 export CGO_ENABLED ?= 0
 
-.PHONY: all build run test race lint fuzz gen gen-check microbench bench bench-full bench-compare profile compat powerloss restart fresh txncheck txnkill startup image
+.PHONY: all build run test race lint fuzz gen gen-check microbench bench bench-full bench-compare profile compat powerloss restart fresh txncheck txnkill startup bench-groups load-groups image
 
 all: build lint test
 
@@ -95,6 +95,14 @@ restart: build
 # What the first user of a broker waits for: the first group's first record, and a topic of 1,000 partitions.
 fresh: build
 	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v ./fresh -brokers 20 -bound 50ms -partitions 1000 -create-bound 100ms
+
+# Consumer groups beside Apache Kafka in one run: time until stable, first record, commits; CPU. Wants an idle machine.
+bench-groups: build
+	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -tags kafka -timeout 15m -run TestGroupsBesideKafka ./benchgroups
+
+# 1,000 groups and 10,000 members on one broker: CPU and memory. ARGS are flags: "-sharing 2" where ulimit -n is low.
+load-groups: build
+	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -tags kafka -timeout 15m -run TestThousands ./benchgroups $(ARGS)
 
 # Time from exec to the first answered Metadata, and resident memory when idle.
 startup: build
