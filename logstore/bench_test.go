@@ -165,3 +165,30 @@ func BenchmarkDurableAppend(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkCleanStop closes a store whose 2,000 logs have each records that are not on disk.
+func BenchmarkCleanStop(b *testing.B) {
+	const logs = 2000
+	batch := benchBatch(b, 4, 100, -1)
+	for b.Loop() {
+		b.StopTimer()
+		s, err := Open(b.Context(), Options{FS: vfs.OS(), Dirs: []string{b.TempDir()}, NodeID: 1})
+		require.NoError(b, err)
+		s.bg.stop()
+		for p := range int32(logs) {
+			l, err := s.Create(TopicPartition{"fresh", p}, UUID{1}, Config{RetentionMs: -1, RetentionBytes: -1})
+			require.NoError(b, err)
+			l.dirDurable, l.epochs.saved = true, epochEntries{{0, 0}} // else the preparation takes a minute
+			_, err = l.Append(batch, 0, OriginClient, -1)
+			require.NoError(b, err)
+		}
+		b.StartTimer()
+		s.cleaner.stop()
+		if failed := s.closeLogs(); len(failed) > 0 {
+			b.Fatal(failed)
+		}
+		b.StopTimer()
+		s.unlock()
+		b.StartTimer()
+	}
+}

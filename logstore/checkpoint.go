@@ -143,13 +143,18 @@ func writeAtomic(fsys vfs.FS, path string, data []byte) error {
 	return fsys.SyncDir(filepath.Dir(path))
 }
 
-// writeInPlace overwrites a file.
+// writeInPlace overwrites a file. One that is new or empty is not truncated: ext4 writes a file that was at once when
+// it is closed, and thousands of them make a stop slow.
 func writeInPlace(fsys vfs.FS, path string, data []byte, sync bool) error {
-	f, err := fsys.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := fsys.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
-	if len(data) > 0 {
+	size, err := f.Size()
+	if err == nil && size > 0 {
+		err = f.Truncate(0)
+	}
+	if err == nil && len(data) > 0 {
 		_, err = f.WriteAt(data, 0)
 	}
 	if err == nil && sync {

@@ -2,16 +2,17 @@ package logstore
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"sync/atomic"
+
+	"minikafka/internal/vfs"
 )
 
 // logDir is one of log.dirs. Its first I/O error takes it offline for good, with every log in it.
 type logDir struct {
 	path      string
 	id        UUID
-	lock      io.Closer
+	lock      vfs.Lock
 	logger    *slog.Logger
 	onFailure func(dir string, cause error)
 	failed    atomic.Pointer[offlineError]

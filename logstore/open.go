@@ -78,22 +78,41 @@ func (l *Log) Close() error {
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
 	if err == nil {
-		err = l.finish()
+		err = l.finish(true)
 	}
 	l.offline.CompareAndSwap(nil, &offlineError{errClosed})
 	l.closeFiles()
 	return err
 }
 
+// leave is Close for who makes all of the directory durable afterwards; false when the log was closed already,
+// or is offline.
+func (l *Log) leave() (bool, error) {
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	if l.usable() != nil {
+		l.closeFiles()
+		return false, nil
+	}
+	err := l.finish(false)
+	l.offline.CompareAndSwap(nil, &offlineError{errClosed})
+	l.closeFiles()
+	return err == nil, err
+}
+
 // finish writes what a clean start relies on. Caller holds both mutexes.
-func (l *Log) finish() error {
+func (l *Log) finish(sync bool) error {
 	s := l.segments().active()
 	if s.preallocated || s.unsaved && s.size.Load() > 0 {
 		if err := s.finish(false); err != nil {
 			return l.ioFailed("finishing a segment of", err)
 		}
-		if err := s.sync(true); err != nil {
-			return l.ioFailed("flushing", err)
+		if sync {
+			if err := s.sync(true); err != nil {
+				return l.ioFailed("flushing", err)
+			}
 		}
 	}
 	if err := l.epochs.persist(l.leo.Load()); err != nil {

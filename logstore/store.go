@@ -87,6 +87,7 @@ type Store struct {
 	cleaner       *cleaner
 	logStartMoved atomic.Bool // a log start is newer than its checkpoint
 
+	syncEach  int // as the constant; tests have another
 	closeOnce sync.Once
 	closeErr  error
 
@@ -108,7 +109,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, files: newFileCache(o.FS, o.OpenFiles), previousEpoch: -1,
-		logs: map[TopicPartition]*Log{}, unloaded: map[TopicPartition]*unloadedLog{}, creating: map[TopicPartition]*logDir{},
+		syncEach: syncEach,
+		logs:     map[TopicPartition]*Log{}, unloaded: map[TopicPartition]*unloadedLog{}, creating: map[TopicPartition]*logDir{},
 	}
 	s.bg = newBackground(s)
 	if err := s.open(ctx); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"sync"
 	"time"
 )
 
@@ -122,61 +121,4 @@ func (s *Store) deleteOldSegments() {
 		l.producers.expire(now)
 		l.appendMu.Unlock()
 	}
-}
-
-// Close is the clean stop: flush, snapshots, index trim, checkpoints, marker with the broker epoch.
-// A directory that is offline, or has a log that was not closed well, gets no marker: its next start
-// recovers. Calls after the first return the same.
-func (s *Store) Close(brokerEpoch int64) error {
-	s.closeOnce.Do(func() { s.closeErr = s.close(brokerEpoch) })
-	return s.closeErr
-}
-
-func (s *Store) close(brokerEpoch int64) error {
-	s.cleaner.stop()
-	s.bg.stop()
-	failed := s.closeLogs()
-	all := s.checkpointAll(recoveryPointFile, logStartFile, highWatermarkFile)
-	for _, d := range s.dirs[:len(s.o.Dirs)] {
-		err := failed[d]
-		if err == nil {
-			err = d.usable()
-		}
-		// What was not loaded is as the last stop left it: clean if that was.
-		if err == nil && (d.hadCleanStop || !s.anyUnloaded(d)) {
-			err = writeCleanShutdown(s.o.FS, d.path, brokerEpoch)
-		}
-		all = errors.Join(all, err)
-	}
-	s.unlock()
-	return all
-}
-
-// closers is how many logs are closed at once: each waits for a few syncs, which the file system's journal
-// commits together.
-const closers = 32
-
-// closeLogs closes all logs and returns the first error of each directory.
-func (s *Store) closeLogs() map[*logDir]error {
-	work := make(chan *Log)
-	failed := map[*logDir]error{}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for range closers {
-		wg.Go(func() {
-			for l := range work {
-				if err := l.Close(); err != nil {
-					mu.Lock()
-					failed[l.disk] = fmt.Errorf("closing %s: %w", l.tp, err)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	for _, l := range s.Logs() {
-		work <- l
-	}
-	close(work)
-	wg.Wait()
-	return failed
 }

@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ const (
 	OpMkdir    Op = "mkdir"  // Mkdir and MkdirAll
 	OpSyncDir  Op = "syncdir"
 	OpLock     Op = "lock"
+	OpSyncFS   Op = "syncfs"
 )
 
 // ErrTorn is what a rule returns for a write to let the first half of the bytes through before it fails.
@@ -131,11 +131,28 @@ func (f *faultyFS) SyncDir(name string) error {
 	return f.FS.SyncDir(name)
 }
 
-func (f *faultyFS) Lock(name string) (io.Closer, error) {
+func (f *faultyFS) Lock(name string) (Lock, error) {
 	if err := f.ask(OpLock, name); err != nil {
 		return nil, err
 	}
-	return f.FS.Lock(name)
+	lock, err := f.FS.Lock(name)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyLock{lock, f, name}, nil
+}
+
+type faultyLock struct {
+	Lock
+	fs   *faultyFS
+	name string
+}
+
+func (l *faultyLock) SyncFS() error {
+	if err := l.fs.ask(OpSyncFS, l.name); err != nil {
+		return err
+	}
+	return l.Lock.SyncFS()
 }
 
 type faultyFile struct {

@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -336,7 +335,7 @@ func (m *Mem) SyncDir(name string) error {
 }
 
 // Lock implements FS; a clone starts with all locks free, as after a reboot.
-func (m *Mem) Lock(name string) (io.Closer, error) {
+func (m *Mem) Lock(name string) (Lock, error) {
 	f, err := m.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
@@ -355,6 +354,29 @@ type memLock struct {
 	fs   *Mem
 	key  string
 	file File
+}
+
+// SyncFS implements Lock.
+func (l *memLock) SyncFS() error {
+	l.fs.mu.Lock()
+	defer l.fs.mu.Unlock()
+	l.fs.root.sync()
+	return nil
+}
+
+// sync makes a file or a directory with all that is in it durable.
+func (n *memNode) sync() {
+	for _, op := range n.writes {
+		n.durable = op.apply(n.durable)
+	}
+	n.writes = nil
+	for _, op := range n.changes {
+		op.apply(n.durableEntries)
+	}
+	n.changes = nil
+	for _, child := range n.entries {
+		child.sync()
+	}
 }
 
 func (l *memLock) Close() error {

@@ -91,10 +91,27 @@ func (osFS) SyncDir(name string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+type osLock struct{ *os.File }
+
+// SyncFS asks through the descriptor that is open since the lock was taken: the kernel tells it of every error of
+// writing since then (from Linux 5.8 on).
+func (l osLock) SyncFS() error {
+	for {
+		err := unix.Syncfs(int(l.Fd()))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return &fs.PathError{Op: "syncfs", Path: l.Name(), Err: err}
+		}
+		return nil
+	}
+}
+
 // Lock takes an open-file-description lock. Unlike flock it also excludes a JVM (whose FileChannel.lock
 // is an fcntl lock), so that Apache Kafka and we never share a directory; unlike a plain fcntl lock it
 // excludes a second open in the same process and is not lost when some other descriptor closes.
-func (osFS) Lock(name string) (io.Closer, error) {
+func (osFS) Lock(name string) (Lock, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // the mode that Kafka gives it
 	if err != nil {
 		return nil, err
@@ -106,5 +123,5 @@ func (osFS) Lock(name string) (io.Closer, error) {
 		}
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), f.Close())
 	}
-	return f, nil
+	return osLock{f}, nil
 }

@@ -54,5 +54,13 @@ type FS interface {
 	// SyncDir makes creations, renames and removals in a directory durable.
 	SyncDir(name string) error
 	// Lock takes an exclusive lock on a file, creating it. ErrLocked: another process holds it.
-	Lock(name string) (io.Closer, error)
+	Lock(name string) (Lock, error)
+}
+
+// Lock is a lock that is held.
+type Lock interface {
+	io.Closer // gives it back
+	// SyncFS makes everything on the lock's file system durable, data and names. It fails if any write of this
+	// file system failed since the lock was taken, also one whose file is closed.
+	SyncFS() error
 }

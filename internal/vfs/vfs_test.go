@@ -143,6 +143,26 @@ func TestLockExcludesASecondHolder(t *testing.T) {
 	})
 }
 
+func TestSyncFSCoversFilesThatAreClosed(t *testing.T) {
+	each(t, func(t *testing.T, fsys FS, dir string) {
+		lock, err := fsys.Lock(filepath.Join(dir, ".lock"))
+		require.NoError(t, err)
+		require.NoError(t, fsys.MkdirAll(filepath.Join(dir, "a", "b"), 0o755))
+		require.NoError(t, put(t, fsys, filepath.Join(dir, "a", "b", "c"), "data").Close())
+		require.NoError(t, lock.SyncFS())
+		if m, ok := fsys.(*Mem); ok {
+			data, err := m.CrashClone(CrashOptions{}).ReadFile("/data/a/b/c")
+			require.NoError(t, err)
+			require.Equal(t, "data", string(data))
+		}
+		broken := Faulty(fsys, FailNth(OpSyncFS, "", 1, false, errors.New("no")))
+		other, err := broken.Lock(filepath.Join(dir, "other"))
+		require.NoError(t, err)
+		require.Error(t, other.SyncFS())
+		require.NoError(t, errors.Join(other.Close(), lock.Close()))
+	})
+}
+
 func TestCrashKeepsOnlyWhatWasSynced(t *testing.T) {
 	m := NewMem()
 	require.NoError(t, m.MkdirAll("/d", 0o755))
