@@ -152,7 +152,7 @@ func loadTransactions(ctx context.Context, t *testing.T, addr, topic string) {
 func loadOffsetsInTransactions(ctx context.Context, t *testing.T, addr, from, to string) {
 	t.Helper()
 	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(addr), kgo.TransactionalID("once"), kgo.TransactionTimeout(time.Minute),
-		kgo.ConsumerGroup("once"), kgo.ConsumeTopics(from), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumerGroup("once"), kgo.ConsumeTopics(from), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxBytes(50_000))
 	require.NoError(t, err)
 	defer session.Close()

@@ -94,7 +94,7 @@ func underLoad(ctx context.Context, t *testing.T, addr, group string) (stop func
 		l.writers.Go(func() { l.writeTransactions(cl, id) })
 	}
 	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(addr), kgo.TransactionalID("once"), kgo.TransactionTimeout(30*time.Second),
-		kgo.ConsumerGroup(group), kgo.ConsumeTopics("plain"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumerGroup(group), kgo.ConsumeTopics("plain"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxBytes(20_000), kgo.SessionTimeout(6*time.Second), kgo.RetryTimeout(2*time.Second))
 	require.NoError(t, err)
 	l.clients = append(l.clients, session.Client())
