@@ -9,7 +9,7 @@ BENCH   ?= .
 COUNT   ?= 6
 export CGO_ENABLED ?= 0
 
-.PHONY: all build run test race lint fuzz gen gen-check microbench bench bench-full bench-compare profile compat powerloss restart fresh txncheck txnkill startup bench-groups load-groups image
+.PHONY: all build run test race lint fuzz gen gen-check microbench bench bench-full bench-compare profile compat powerloss restart fresh txncheck txnkill startup bench-groups load-groups image restart-beside
 
 all: build lint test
 
@@ -91,6 +91,13 @@ txnkill: build
 # Time from exec to the first Fetch with 6,000 partitions and 2 million records, after kill -9 and clean stops.
 restart: build
 	cd compat-tests && MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -timeout 10m ./restart -small 1000 -large 5000 -records 2000000 -clean-bound 300ms -kill-bound 1s
+
+# The same beside Apache Kafka, in turn on the same directory: 10 GiB in 100 partitions, then 6,000 partitions. Needs 25 GB of disk.
+restart-beside: build
+	cd compat-tests && for form in '-restart-partitions 100 -restart-mib 10240 -restart-record 10000' \
+	  '-restart-partitions 1000,5000 -restart-mib 200 -restart-record 100'; do \
+	  MINIKAFKA_TEST_BINARY=$(CURDIR)/$(BIN) $(GO) test -count=1 -v -tags kafka -timeout 50m ./interop -run TestRestartBesideKafka \
+	    -restart-repeats $(or $(REPEATS),3) $$form || exit 1; done
 
 # What the first user of a broker waits for: the first group's first record, and a topic of 1,000 partitions.
 fresh: build

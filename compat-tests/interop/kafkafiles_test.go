@@ -5,8 +5,10 @@ package interop
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -118,12 +121,31 @@ func (n *node) joinGroup(group, topic string) {
 	defer cancel()
 	cl := n.client(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	defer cl.Close()
-	for cl.PollRecords(ctx, 10).NumRecords() == 0 { // errors of a coordinator that is loading come here, too
-		require.NoError(n.t, ctx.Err(), "a member of group %s reads nothing of %s", group, topic)
+	var err error
+	for {
+		// Errors of a coordinator that is loading come here, too. A member that was put out of the group, because its
+		// server or it was too slow, joins again within the poll.
+		fetches := cl.PollRecords(ctx, 10)
+		if ctx.Err() != nil {
+			n.t.Fatalf("a member of group %s reads nothing of %s: %v, or cannot commit: %v", group, topic, fetches.Err(), err)
+		}
+		if fetches.NumRecords() == 0 {
+			continue
+		}
+		if err = cl.CommitUncommittedOffsets(ctx); err == nil {
+			break
+		}
+		if !kerr.IsRetriable(err) && !slices.ContainsFunc(rejoin, func(e *kerr.Error) bool { return errors.Is(err, e) }) {
+			require.NoError(n.t, err)
+		}
+		n.t.Logf("%s: commit in group %s: %v", n.running, group, err)
+		cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {0: {}, 1: {}, 2: {}}}) // read, and commit, again
 	}
-	require.NoError(n.t, cl.CommitUncommittedOffsets(ctx))
 	require.NoError(n.t, cl.LeaveGroupContext(ctx))
 }
+
+// rejoin are the errors of a commit after which a client joins its group again.
+var rejoin = []*kerr.Error{kerr.RebalanceInProgress, kerr.UnknownMemberID, kerr.IllegalGeneration}
 
 // deleteWhatStays deletes records and a topic whose files then wait for log.segment.delete.delay.ms.
 func (n *node) deleteWhatStays() {

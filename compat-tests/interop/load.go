@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -21,7 +22,7 @@ var codecs = []kgo.CompressionCodec{
 }
 
 func (n *node) within() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(n.t.Context(), 40*time.Second)
+	return context.WithTimeout(n.t.Context(), 90*time.Second) // two Kafkas and two of ours may run on two processors
 }
 
 // create makes a topic; configs are key, value, …
@@ -170,6 +171,72 @@ func (n *node) transaction(topic, id string, end *kgo.TransactionEndTry) *kgo.Cl
 		require.NoError(n.t, cl.EndTransaction(ctx, *end))
 	}
 	return cl
+}
+
+// openTransaction is one that nobody has ended: a record of each of two partitions, whose value is its id, and an offset of a group.
+type openTransaction struct {
+	cl               *kgo.Client
+	id, topic, group string
+	offset           int64
+	commit           kgo.TransactionEndTry // how it will end
+}
+
+func (n *node) leaveOpen(topic, id string, commit bool) *openTransaction {
+	n.t.Helper()
+	ctx, cancel := n.within()
+	defer cancel()
+	o := &openTransaction{id: id, topic: topic, group: "in-transactions", offset: rand.Int64N(1 << 40), commit: kgo.TransactionEndTry(commit)}
+	o.cl = n.client(kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(10*time.Minute))
+	require.NoError(n.t, o.cl.BeginTransaction())
+	for p := range int32(2) {
+		require.NoError(n.t, o.cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: p, Value: []byte(id)}).FirstErr())
+	}
+	topics, err := kadm.NewClient(o.cl).ListTopics(ctx, topic)
+	require.NoError(n.t, err)
+	producerID, epoch, err := o.cl.ProducerID(ctx)
+	require.NoError(n.t, err)
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch, req.Generation = id, o.group, producerID, epoch, -1
+	t := kmsg.NewTxnOffsetCommitRequestTopic()
+	t.Topic, t.TopicID = topic, topics[topic].ID
+	p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	p.Offset = o.offset
+	t.Partitions = append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+	require.Eventually(n.t, func() bool { // as a client: until the coordinator is loaded
+		resp, err := req.RequestWith(ctx, o.cl)
+		if err != nil || !kerr.IsRetriable(kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)) {
+			require.NoError(n.t, err)
+			require.NoError(n.t, kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode))
+			return true
+		}
+		return false
+	}, 30*time.Second, 100*time.Millisecond)
+	return o
+}
+
+// end ends the transaction on the server that runs now, and waits for its markers.
+func (o *openTransaction) end(n *node) {
+	n.t.Helper()
+	ctx, cancel := n.within()
+	defer cancel()
+	require.NoError(n.t, o.cl.EndTransaction(ctx, o.commit), "transaction %s", o.id)
+	o.cl.Close()
+	adm := kadm.NewClient(n.client())
+	require.Eventually(n.t, func() bool {
+		ends, err := adm.ListEndOffsets(ctx, o.topic)
+		require.NoError(n.t, err)
+		stable, err := adm.ListCommittedOffsets(ctx, o.topic)
+		require.NoError(n.t, err)
+		for p := range int32(2) {
+			end, _ := ends.Lookup(o.topic, p)
+			lastStable, _ := stable.Lookup(o.topic, p)
+			if end.Offset != lastStable.Offset {
+				return false
+			}
+		}
+		return true
+	}, 30*time.Second, 50*time.Millisecond, "the markers of transaction %s", o.id)
 }
 
 // commitOffsets stores offsets of a group: what is in __consumer_offsets must come back to Kafka.

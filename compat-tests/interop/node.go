@@ -52,6 +52,15 @@ var kafkaVersion = cmp.Or(os.Getenv("INTEROP_KAFKA_VERSION"), "4.4.0")
 
 var kafkaJars = "broker-" + kafkaVersion
 
+// firstPort begins the fifty ports of the servers; INTEROP_PORTS is another one for a second run beside the first.
+var firstPort = sync.OnceValue(func() int {
+	port, err := strconv.Atoi(cmp.Or(os.Getenv("INTEROP_PORTS"), "21500"))
+	if err != nil {
+		panic(err)
+	}
+	return port
+})
+
 var nextPort atomic.Int32
 
 // node is one data directory with its server.properties, and at most one server that runs on it.
@@ -118,13 +127,13 @@ func (n *node) separateMetadata() {
 // freePorts finds two adjacent ports.
 func freePorts(t *testing.T) int {
 	t.Helper()
-	for range 50 {
-		port := 21500 + int(nextPort.Add(2))%100
+	for range 25 {
+		port := firstPort() + int(nextPort.Add(2))%50
 		if free(port) && free(port+1) {
 			return port
 		}
 	}
-	t.Fatal("no two free ports in 21500-21599")
+	t.Fatalf("no two free ports in the fifty from %d on", firstPort())
 	return 0
 }
 
@@ -186,7 +195,7 @@ func (n *node) tryStart(s server) error {
 		case <-exited:
 			n.cmd = nil
 			return fmt.Errorf("%s ended before it answered (%s):\n%s", s, cmd.ProcessState, n.logTail())
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond): // starts are measured, too
 		}
 		if time.Now().After(deadline) {
 			n.kill()

@@ -23,6 +23,8 @@ type history struct {
 	kept      []string // by Kafka, of what ours hands on
 	brokers   []string // dynamic configs of brokers
 	again     bool     // the topic that each server makes anew is there
+	open      *openTransaction
+	ended     map[string]bool // transactions that another server ended than began them, and whether they were committed
 }
 
 // snapshots: one of the directories gets a metadata snapshot every few changes, by whoever serves it.
@@ -79,6 +81,7 @@ func (h *history) life(s server, round int, killed bool) {
 		require.Equal(h.t, h.groupAt, h.committedOffset("g", "rolled"), "the offset of a group")
 	}
 	h.requireKept(s)
+	h.endOpen()
 	h.work(s, round)
 	if s == kafka {
 		h.keep(round)
@@ -86,7 +89,10 @@ func (h *history) life(s server, round int, killed bool) {
 	}
 	h.setConfig(kmsg.ConfigResourceTypeBroker, "", "log.retention.ms", fmt.Sprint(700_000_000+round))
 	h.brokers = h.configs(kmsg.ConfigResourceTypeBroker, "1")
+	h.open = h.leaveOpen("txn", fmt.Sprintf("open-%d-%c", round, s[0]), round%2 == 0)
 	h.seen = h.look()
+	require.Less(h.t, h.seen.topics["txn"].partitions[0].lastStable, h.seen.topics["txn"].partitions[0].end, "a transaction is open")
+	h.requireEnded()
 	h.ledger.requireIn(h.node, h.seen)
 	h.highestID = max(h.highestID, h.producerID(), highestProducerID(h.seen))
 	if killed {
@@ -153,10 +159,44 @@ func (h *history) work(s server, round int) {
 		h.produce(&ledger{}, dropped, 2, 1000)
 	} else {
 		h.delete(dropped)
-		commit, abort := kgo.TryCommit, kgo.TryAbort
-		h.transaction("txn", "tx", &commit).Close()
-		h.transaction("txn", "tx", &abort).Close()
-		h.transaction("txn", fmt.Sprint("tx", round), &commit).Close()
+	}
+	commit, abort := kgo.TryCommit, kgo.TryAbort
+	h.transaction("txn", "tx", &commit).Close()
+	h.transaction("txn", "tx", &abort).Close()
+	h.transaction("txn", fmt.Sprint("tx", round), &commit).Close()
+}
+
+// endOpen ends, by the producer that began it on the server before, the transaction that was open at the switch. The
+// offset that was in it counts if it is committed.
+func (h *history) endOpen() {
+	h.t.Helper()
+	if h.open == nil {
+		return
+	}
+	h.open.end(h.node)
+	if h.ended == nil {
+		h.ended = map[string]bool{}
+	}
+	h.ended[h.open.id] = bool(h.open.commit)
+	if h.open.commit {
+		require.Eventually(h.t, func() bool { return h.open.offset == h.committedOffset(h.open.group, h.open.topic) },
+			20*time.Second, 50*time.Millisecond, "the offset in transaction %s", h.open.id)
+	} else {
+		require.NotEqual(h.t, h.open.offset, h.committedOffset(h.open.group, h.open.topic), "the offset in transaction %s", h.open.id)
+	}
+}
+
+// requireEnded: read_committed has the transactions that were committed, and only those; of both sides.
+func (h *history) requireEnded() {
+	h.t.Helper()
+	for _, p := range h.seen.topics["txn"].partitions {
+		found := map[string]bool{}
+		for _, r := range p.committed {
+			found[r.value] = true
+		}
+		for id, committed := range h.ended {
+			require.Equal(h.t, committed, found["="+id], "transaction %s is seen by read_committed", id)
+		}
 	}
 }
 

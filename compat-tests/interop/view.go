@@ -79,7 +79,7 @@ func (n *node) client(opts ...kgo.Opt) *kgo.Client {
 // look reads everything: topics, configurations, and every record twice, by both isolation levels.
 func (n *node) look() *view {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(n.t.Context(), 2*time.Minute)
 	defer cancel()
 	adm := kadm.NewClient(n.client())
 	topics := n.awaitLeaders(ctx, adm)
@@ -138,23 +138,24 @@ func (n *node) features(ctx context.Context, v *view) {
 // awaitLeaders: a server answers before it leads everything.
 func (n *node) awaitLeaders(ctx context.Context, adm *kadm.Client) kadm.TopicDetails {
 	n.t.Helper()
-	var topics kadm.TopicDetails
-	require.Eventually(n.t, func() bool {
-		var err error
-		topics, err = adm.ListTopicsWithInternal(ctx)
-		if err != nil || topics.Error() != nil {
-			return false
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		topics, err := adm.ListTopicsWithInternal(ctx)
+		if err == nil && ledByUs(topics) {
+			return topics
 		}
-		for _, t := range topics {
-			for _, p := range t.Partitions {
-				if p.Err != nil || p.Leader != 1 {
-					return false
-				}
+		require.True(n.t, time.Now().Before(deadline), "not every partition has a leader: %v", err)
+	}
+}
+
+func ledByUs(topics kadm.TopicDetails) bool {
+	for _, t := range topics {
+		for _, p := range t.Partitions {
+			if t.Err != nil || p.Err != nil || p.Leader != 1 {
+				return false
 			}
 		}
-		return true
-	}, 30*time.Second, 100*time.Millisecond, "every partition has a leader")
-	return topics
+	}
+	return true
 }
 
 // read fills the records of every partition up to its end.
@@ -178,7 +179,7 @@ func (n *node) read(ctx context.Context, v *view, level kgo.IsolationLevel, of f
 	}
 	cl := n.client(kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(level), kgo.KeepControlRecords(), kgo.FetchMaxWait(500*time.Millisecond))
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for open > 0 {
 		fetches := cl.PollFetches(ctx)
