@@ -275,8 +275,8 @@ func (c *contender) deleteTopic(name string) error {
 	if _, err := c.ask(req); err != nil {
 		return fmt.Errorf("deleting topic %s: %w", name, err)
 	}
-	for range 1500 {
-		left, err := filepath.Glob(filepath.Join(c.dir, "data", name+"-*"))
+	for range 1500 { // brokers rename the directories first
+		left, err := filepath.Glob(filepath.Join(c.dir, "data", name+`[.\-]*`))
 		if err != nil || len(left) == 0 {
 			return err
 		}

@@ -6,6 +6,8 @@
 // is read.go: a file range of an immutable list of segments. recover.go and rebuild.go open what the last
 // process left.
 //
+// Flushes that come while one runs share the next: flushround.go.
+//
 // Locks, in this order: Log.flushMu (held across fdatasync) → Log.appendMu → segment.indexMu, fileCache;
 // Store.createMu → Store.cpMu → Store.mu. Readers take none but the last two of the first row, for memory
 // work.

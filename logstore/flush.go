@@ -6,18 +6,23 @@ import (
 	"path/filepath"
 )
 
-// Flush makes everything up to the log end durable; concurrent calls share one fdatasync: whoever gets
-// the mutex syncs up to the log end of that moment, and those who waited find their records covered.
-// An fdatasync that failed takes the directory offline and is never tried again: the kernel may have
-// dropped the pages.
+// Flush makes everything up to the log end durable; concurrent calls share one fdatasync. One that failed
+// takes the directory offline and is never tried again: the kernel may have dropped the pages.
 func (l *Log) Flush() error {
-	target := l.leo.Load()
+	if target := l.leo.Load(); l.recoveryPoint.Load() >= target {
+		return l.usable()
+	}
+	return l.rounds.flush(l.flushAll)
+}
+
+// flushAll syncs up to the log end of its moment.
+func (l *Log) flushAll() error {
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if l.recoveryPoint.Load() >= target {
+	if l.recoveryPoint.Load() >= l.leo.Load() {
 		return nil
 	}
 	// Under appendMu: an append publishes the log end before the segment's size, and a sync that saw the one

@@ -53,6 +53,7 @@ type Log struct {
 	producersAt        int64 // at load: the offset that recovery has brought the producer state to
 	producersRecovered bool  // at load: that is the log end
 
+	rounds  flushRounds
 	flushMu sync.Mutex // held across fdatasync; never together with appendMu
 }
 
