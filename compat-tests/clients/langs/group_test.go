@@ -23,16 +23,22 @@ type load struct {
 }
 
 func produce(t *testing.T, addr, topic string, every time.Duration, burst int) *load {
-	cl := franz(t, addr, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	return produceRecords(t, addr, every, burst, func(n int) []*kgo.Record {
+		return []*kgo.Record{{Topic: topic, Key: fmt.Appendf(nil, "k%d", n%50), Value: fmt.Appendf(nil, "%d", n)}}
+	}, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+}
+
+// produceRecords produces what content has for n = 0, 1, 2, ….
+func produceRecords(t *testing.T, addr string, every time.Duration, burst int, content func(n int) []*kgo.Record, opts ...kgo.Opt) *load {
+	cl := franz(t, addr, opts...)
 	l := &load{}
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
 	loop.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
-		for n := 0; ctx.Err() == nil; n += burst {
-			for i := range burst {
-				r := &kgo.Record{Key: fmt.Appendf(nil, "k%d", (n+i)%50), Value: fmt.Appendf(nil, "%d", n+i)}
+		for n := 0; ctx.Err() == nil; n++ {
+			for _, r := range content(n) {
 				cl.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
 					if err != nil {
 						l.failed.Store(&err)
@@ -40,7 +46,9 @@ func produce(t *testing.T, addr, topic string, every time.Duration, burst int) *
 					l.acknowledged.Add(1)
 				})
 			}
-			<-tick.C
+			if n%burst == 0 {
+				<-tick.C
+			}
 		}
 	})
 	l.quit = func() {
@@ -128,15 +136,29 @@ func groupStory(t *testing.T, c client, extra ...string) {
 	t.Logf("%6.2f s: %d records", time.Since(began).Seconds(), total)
 }
 
+// processed are the records whose commit a member has seen, or that a killed member was given: it may have died
+// between its commit and its word of it.
+func processed(members []*process) map[record]int {
+	times := records("done", members...)
+	for _, m := range members {
+		if m.killed {
+			for r := range records("got", m) {
+				times[r] = max(times[r], 1)
+			}
+		}
+	}
+	return times
+}
+
 // await waits until so many records were processed, or names those that nobody has.
 func await(t *testing.T, total int, members []*process) {
 	t.Helper()
 	for until := time.Now().Add(30 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
-		if len(records("done", members...)) >= total {
+		if len(processed(members)) >= total {
 			return
 		}
 	}
-	done, got, ends := records("done", members...), records("got", members...), map[int32]int64{}
+	done, got, ends := processed(members), records("got", members...), map[int32]int64{}
 	for r := range done {
 		ends[r.partition] = max(ends[r.partition], r.offset+1)
 	}

@@ -11,10 +11,8 @@ var (
 	kafkaPython = python("kafka-python", "python/kafka_python.py")
 	confluent   = python("confluent-kafka-python", "python/confluent.py")
 	kafkajs     = client{"kafkajs", []string{"node", "node/kafkajs.js"}, []string{"NODE_PATH=" + filepath.Join(cache(), "node/node_modules")}}
-	java        = client{name: "java", command: []string{
-		"java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dkafka.log.level=error", "-Dlog4j2.configurationFile=../../kafka/log4j2.properties",
-		"-cp", filepath.Join(cache(), "java/classes") + ":" + filepath.Join(cache(), "java/jars/*"), "Story",
-	}}
+	java        = jvm("java", "Story")
+	streams     = jvm("streams", "Streams")
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -40,6 +38,8 @@ func TestGroups(t *testing.T) {
 		{kafkajs, []string{"assignor=roundrobin"}},
 		{java, []string{"assignor=Range"}},
 		{java, []string{"assignor=CooperativeSticky"}},
+		{java, []string{"protocol=consumer"}},
+		{confluent, []string{"protocol=consumer"}},
 	}
 	for _, s := range stories {
 		t.Run(s.name+"-"+s.args[0], func(t *testing.T) { groupStory(t, s.client, s.args...) })

@@ -42,6 +42,14 @@ func python(name, program string) client {
 	return client{name: name, command: []string{filepath.Join(cache(), "python/bin/python"), "-u", program}}
 }
 
+func jvm(name, class string) client {
+	return client{name: name, command: []string{
+		"java", "-Xmx200m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Dkafka.log.level=error", "-Dlog4j2.configurationFile=../../kafka/log4j2.properties",
+		"-cp", filepath.Join(cache(), "java/classes") + ":" + filepath.Join(cache(), "java/jars/*"), class,
+	}}
+}
+
 // A process is a client that plays a role. Each line of its standard output is an event: "got P FIRST LAST" when it has
 // records, "done P FIRST LAST" when the broker took their commit, "error …" when the library let the application see one.
 type process struct {

@@ -77,9 +77,25 @@ func franz(t *testing.T, addr string, opts ...kgo.Opt) *kgo.Client {
 func topic(t *testing.T, cl *kgo.Client, partitions int32) string {
 	t.Helper()
 	name := sample.Topic(t)
+	create(t, cl, name, partitions)
+	return name
+}
+
+func create(t *testing.T, cl *kgo.Client, name string, partitions int32) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	_, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, 1, nil, name)
 	require.NoError(t, err)
-	return name
+}
+
+// end is the sum of a topic's end offsets; 0 while it cannot be had.
+func end(t *testing.T, cl *kgo.Client, topic string) int64 {
+	t.Helper()
+	var sum int64
+	ends, err := kadm.NewClient(cl).ListEndOffsets(t.Context(), topic)
+	if err == nil {
+		ends.Each(func(o kadm.ListedOffset) { sum += max(o.Offset, 0) })
+	}
+	return sum
 }

@@ -81,12 +81,25 @@ func requireCopied(t *testing.T, cl *kgo.Client, addr, in, out string, total int
 	requireCommitted(t, cl, in)
 }
 
-// read returns the values of a topic by partition: as many as there must be, and what follows within a moment.
+// read returns the values of a topic by partition.
 func read(t *testing.T, addr, topic string, total int) map[int32][]string {
+	t.Helper()
+	values := map[int32][]string{}
+	for p, records := range readRecords(t, addr, topic, total) {
+		for _, r := range records {
+			values[p] = append(values[p], string(r.Value))
+		}
+	}
+	return values
+}
+
+// readRecords returns what read_committed sees of a topic: as many records as there must be, and what follows
+// within a moment.
+func readRecords(t *testing.T, addr, topic string, total int) map[int32][]*kgo.Record {
 	t.Helper()
 	cl := franz(t, addr, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond))
-	values, n := map[int32][]string{}, 0
+	list, n := map[int32][]*kgo.Record{}, 0
 	patience := 30 * time.Second
 	for {
 		if n >= total {
@@ -98,12 +111,12 @@ func read(t *testing.T, addr, topic string, total int) map[int32][]string {
 		cancel()
 		if ended {
 			require.Equal(t, total, n, "records of %s", topic)
-			return values
+			return list
 		}
 		require.NoError(t, fetches.Err())
 		fetches.EachRecord(func(r *kgo.Record) {
 			n++
-			values[r.Partition] = append(values[r.Partition], string(r.Value))
+			list[r.Partition] = append(list[r.Partition], r)
 		})
 	}
 }
