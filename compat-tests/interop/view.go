@@ -46,6 +46,8 @@ type record struct {
 	key, value, headers           string
 }
 
+func (r *record) isControl() bool { return strings.HasSuffix(r.attrs, "control true") }
+
 func text(b []byte) string {
 	if b == nil {
 		return "null"
