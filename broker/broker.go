@@ -206,7 +206,8 @@ func (b *Broker) fatal(err error) {
 // controllerOptions are what is known before the store is open.
 func (b *Broker) controllerOptions(dir string) controller.Options {
 	return controller.Options{
-		FS: b.o.FS, Clock: b.o.Clock, Logger: b.o.Logger, Dir: dir, NodeID: b.nodeID, Config: b.o.Config, Fatal: b.fatal,
+		FS: b.o.FS, Clock: b.o.Clock, Logger: b.o.Logger, Dir: dir, NodeID: b.nodeID, Config: b.o.Config,
+		Features: b.o.Features, Fatal: b.fatal,
 	}
 }
 

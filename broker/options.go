@@ -17,11 +17,14 @@ type Options struct {
 	Config *config.Values
 	// ClusterID is wanted of a fresh data directory; "" takes what the directories say, or makes one.
 	ClusterID string
-	FS        vfs.FS                                              // nil: the operating system's
-	Clock     clock.Clock                                         // nil: real
-	Logger    *slog.Logger                                        // nil: nothing is logged
-	LogLevel  *slog.LevelVar                                      // of Logger; nil: cannot be changed while the broker runs
-	Listen    func(network, address string) (net.Listener, error) // nil: net.Listen
+	// Features are levels, by name, that a new cluster begins with instead of Kafka's defaults
+	// (transaction.version=1). Where there is a cluster already they say nothing.
+	Features map[string]int16
+	FS       vfs.FS                                              // nil: the operating system's
+	Clock    clock.Clock                                         // nil: real
+	Logger   *slog.Logger                                        // nil: nothing is logged
+	LogLevel *slog.LevelVar                                      // of Logger; nil: cannot be changed while the broker runs
+	Listen   func(network, address string) (net.Listener, error) // nil: net.Listen
 	// Announce gets the lines by which Kafka's users know that a broker serves; nil: none.
 	Announce io.Writer
 	// AdminHTTP is host:port, on loopback, of an HTTP listener with Go's profiles; "" for none.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"minikafka/config"
@@ -24,6 +25,31 @@ func defaultFeatures() []metadata.Record {
 	}
 }
 
+// newFeatures are those of a new cluster with other levels for some. As with `storage format --feature`, the
+// metadata's version is not one of them, and level 0 is a feature that is not there.
+func newFeatures(levels map[string]int16) ([]metadata.Record, error) {
+	known := map[string]bool{}
+	records := slices.DeleteFunc(defaultFeatures(), func(r metadata.Record) bool {
+		f := r.(*metadata.FeatureLevelRecord)
+		if level, ok := levels[f.Name]; ok && f.Name != metadata.MetadataVersion {
+			known[f.Name], f.FeatureLevel = true, level
+		}
+		return f.FeatureLevel == 0
+	})
+	for name, level := range levels {
+		if !known[name] {
+			return nil, fmt.Errorf("feature %s cannot be set for a new cluster", name)
+		}
+		if level < 0 {
+			return nil, fmt.Errorf("feature %s cannot have level %d", name, level)
+		}
+		if err := metadata.CheckFeature(name, level); err != nil {
+			return nil, err
+		}
+	}
+	return records, nil
+}
+
 // bootstrap are the records that the first active controller writes into an empty log: those that
 // `storage format` left, or, in an empty directory, the defaults, which it leaves there the same way:
 // a snapshot that ends at offset 0, of a static quorum (kraft.version 0).
@@ -34,7 +60,9 @@ func (f *Inspection) bootstrap(o Options, dir string) ([]metadata.Record, error)
 	}
 	if len(records) == 0 && f.empty {
 		now := o.Clock.Now().UnixMilli()
-		records = defaultFeatures()
+		if records, err = newFeatures(o.Features); err != nil {
+			return nil, err
+		}
 		s := &snapshot{lastTime: now, records: records, level: f.image.MetadataVersion()}
 		content, err := s.encode(now)
 		if err != nil {

@@ -27,6 +27,8 @@ type Options struct {
 	// LogDirectoryIDs are all log dirs of this node, for placement and registration.
 	LogDirectoryIDs []metadata.UUID
 	Config          *config.Values // static; dynamic broker configs are in the image
+	// Features are levels, by name, that a new cluster begins with instead of Kafka's defaults.
+	Features map[string]int16
 	// Inspected is what Inspect found in Dir; nil: Open looks itself.
 	Inspected *Inspection
 	// Fatal is called once when the quorum cannot go on (an fsync error): the process must end.

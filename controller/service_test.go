@@ -53,6 +53,26 @@ func newDataDir(t testing.TB) *vfs.Mem {
 	return m
 }
 
+func TestNewClusterBeginsWithTheFeaturesThatItIsGiven(t *testing.T) {
+	fsys := newDataDir(t)
+	o := testOptions(t, fsys)
+	o.Features = map[string]int16{"transaction.version": 1, "share.version": 0}
+	c := open(t, o)
+	want := map[string]int16{
+		"metadata.version": 33, "eligible.leader.replicas.version": 1, "group.version": 1, "streams.version": 1, "transaction.version": 1,
+	}
+	require.Equal(t, want, c.Image().Features())
+	require.NoError(t, c.Close())
+	o.Features = map[string]int16{"transaction.version": 2}
+	require.Equal(t, want, open(t, o).Image().Features(), "the cluster is there already")
+	for name, level := range map[string]int16{"transaction.version": 3, "metadata.version": 30, "kraft.version": 1, "no.version": 1, "group.version": -1} {
+		o := testOptions(t, newDataDir(t))
+		o.Features = map[string]int16{name: level}
+		_, err := Open(t.Context(), o)
+		require.ErrorContains(t, err, name)
+	}
+}
+
 func TestEmptyDirectoryIsFormattedLikeKafka44(t *testing.T) {
 	fsys := newDataDir(t)
 	start := time.Now()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,10 +21,14 @@ import (
 // stopTimeout is how long a clean stop may take.
 const stopTimeout = 30 * time.Second
 
+// featuresEnv has the levels of --feature, with spaces between, where no flag can be given.
+const featuresEnv = "MINIKAFKA_FEATURES"
+
 // serverFlags are the flags of everything that runs a broker.
 type serverFlags struct {
 	config    string
 	overrides []string
+	features  []string
 	dataDir   string
 	logFormat string
 	logLevel  string
@@ -34,6 +39,8 @@ func (s *serverFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.config, "config", "", "a server.properties file")
 	f.StringArrayVar(&s.overrides, "override", nil, "a property, name=value; stronger than file and environment")
+	f.StringArrayVar(&s.features, "feature", strings.Fields(os.Getenv(featuresEnv)),
+		"a feature's level, name=level, for a new cluster, as kafka-storage format has it; also "+featuresEnv)
 	f.StringVar(&s.dataDir, "data-dir", "minikafka-data", "where the data are kept when log.dirs is not set")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&s.adminHTTP, "admin-http", "", "host:port, on loopback, of an HTTP listener with Go's profiles (/debug/pprof/); empty for none")
@@ -51,10 +58,15 @@ func (s *serverFlags) run(ctx context.Context, out io.Writer, dev bool) error {
 	if err != nil {
 		return err
 	}
+	features, err := s.featureLevels()
+	if err != nil {
+		return err
+	}
 	limitMemory(log)
 	b, err := broker.New(broker.Options{
-		Config: values, ClusterID: os.Getenv("CLUSTER_ID"), Logger: log, LogLevel: level, Announce: out, AdminHTTP: s.adminHTTP,
-		Fatal: func(error) { os.Exit(1) }, // it is logged; a flush or an answer now could be a lie
+		Config: values, ClusterID: os.Getenv("CLUSTER_ID"), Features: features, Logger: log, LogLevel: level, Announce: out,
+		AdminHTTP: s.adminHTTP,
+		Fatal:     func(error) { os.Exit(1) }, // it is logged; a flush or an answer now could be a lie
 	})
 	if err != nil {
 		return err
@@ -80,6 +92,19 @@ func (s *serverFlags) run(ctx context.Context, out io.Writer, dev bool) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+func (s *serverFlags) featureLevels() (map[string]int16, error) {
+	levels := map[string]int16{}
+	for _, f := range s.features {
+		name, text, found := strings.Cut(f, "=")
+		level, err := strconv.ParseInt(text, 10, 16)
+		if !found || err != nil {
+			return nil, fmt.Errorf("--feature: %q is not name=level", f)
+		}
+		levels[name] = int16(level)
+	}
+	return levels, nil
 }
 
 func (s *serverFlags) logger(level *slog.LevelVar) (*slog.Logger, error) {
