@@ -68,6 +68,7 @@ type memberTimers struct {
 	session        deadline
 	rebalance      deadline // for what it has to give up
 	rebalanceEpoch int32    // the member epoch at which that deadline was set
+	join, sync     deadline // of a member that speaks the classic protocol
 }
 
 func newConsumerMember(id string) *consumerMember {

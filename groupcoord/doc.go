@@ -1,5 +1,5 @@
-// Package groupcoord is the group coordinator: classic consumer groups and committed offsets, kept in
-// __consumer_offsets in Kafka's own records.
+// Package groupcoord is the group coordinator: consumer groups of both protocols, the classic one and that of
+// KIP-848, and committed offsets, kept in __consumer_offsets in Kafka's own records.
 //
 // A Machine holds the groups of one partition; it is pure, and package coordinator runs it. Service finds
 // the machine of a group. What is hard is what a record says: offsets, and the last recorded generation
@@ -19,5 +19,11 @@
 //     order decides (next leader, ties between protocols), ours is the first to have joined.
 //   - A second JoinGroup or SyncGroup of a member whose first is still parked takes its place. Kafka never
 //     answers the first; here it gets REBALANCE_IN_PROGRESS, which every client takes for "join again".
+//   - Of a group of KIP-848 everything but deadlines is hard. Its steps change it by the save and drop
+//     methods of machine_consumer_records.go, each of which is one record, and nothing is changed before all
+//     that a request can be refused for was looked at. Topics are an input of each request; a group learns
+//     of a change with the next heartbeat of any member.
+//   - Patterns are resolved with the heartbeat that brings them. Kafka resolves them beside it, and answers
+//     first without their topics.
 //   - Deadlines lie in one heap, lazily: a heartbeat moves a member's deadline and touches no heap.
 package groupcoord

@@ -119,7 +119,7 @@ func SyncError(e *kerr.Error) *kmsg.SyncGroupResponse {
 
 func (m *Machine) syncGroup(from coordinator.Token, req *kmsg.SyncGroupRequest) {
 	if c := m.consumers[req.Group]; c != nil {
-		m.reply(from, SyncError(c.checkClassicMember(req.MemberID, req.InstanceID)))
+		m.syncConsumerGroup(c, from, req)
 		return
 	}
 	g := m.groups[req.Group]
@@ -304,7 +304,7 @@ func (m *Machine) Heartbeat(now time.Time, from coordinator.Token, req *kmsg.Hea
 
 func (m *Machine) heartbeat(req *kmsg.HeartbeatRequest) *kerr.Error {
 	if c := m.consumers[req.Group]; c != nil {
-		return c.checkClassicMember(req.MemberID, req.InstanceID)
+		return m.heartbeatConsumerGroup(c, req)
 	}
 	g := m.groups[req.Group]
 	if g == nil {

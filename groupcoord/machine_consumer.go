@@ -31,6 +31,7 @@ func refuse(e *kerr.Error, format string, args ...any) *refusal {
 type beat struct {
 	group, member string
 	epoch         int32
+	creates       bool // the member may be new
 	instance      *string
 	rack          *string
 	client        Client
@@ -50,7 +51,7 @@ func (m *Machine) ConsumerGroupHeartbeat(
 ) coordinator.Outcome {
 	return m.step(now, func() {
 		b := &beat{
-			group: req.Group, member: req.MemberID, epoch: req.MemberEpoch, instance: req.InstanceID, rack: req.RackID,
+			group: req.Group, member: req.MemberID, epoch: req.MemberEpoch, creates: req.MemberEpoch == epochJoining, instance: req.InstanceID, rack: req.RackID,
 			client: c, topics: req.SubscribedTopicNames, regex: req.SubscribedTopicRegex, assignor: req.ServerAssignor,
 			rebalanceMs: req.RebalanceTimeoutMillis, owned: req.Topics, view: topics,
 		}
@@ -150,9 +151,11 @@ func (m *Machine) consumerBeats(b *beat) (*kmsg.ConsumerGroupHeartbeatResponse, 
 		return nil, no
 	}
 	before := m.subscribe(g, b)
+	m.assignIfDue(g, b.view)
 	c := m.reconcile(g, before.next, before.subscriptionChanged, b)
 	config := m.settings.Consumer.Config(g.id)
 	m.armConsumerSession(g, c, config.SessionTimeout)
+	c.timers.join.at, c.timers.sync.at = time.Time{}, time.Time{} // of the protocol that it may have spoken before
 
 	resp := kmsg.NewPtrConsumerGroupHeartbeatResponse()
 	resp.MemberID, resp.MemberEpoch = &c.id, c.epoch
@@ -173,6 +176,7 @@ func (m *Machine) consumerBeats(b *beat) (*kmsg.ConsumerGroupHeartbeatResponse, 
 func (m *Machine) admitBeat(b *beat) (*consumerGroup, *refusal) {
 	g := m.consumers[b.group]
 	classic := m.groups[b.group]
+	var upgrade *consumerGroup
 	switch {
 	case g != nil:
 	case classic == nil && b.epoch != epochJoining:
@@ -182,13 +186,18 @@ func (m *Machine) admitBeat(b *beat) (*consumerGroup, *refusal) {
 	case classic == nil || classic.state == Empty:
 		g = newConsumerGroup(b.group)
 	default:
-		return nil, refuse(kerr.GroupIDNotFound,
-			"Cannot upgrade classic group %s to consumer group because online upgrade is disabled.", b.group)
+		var no *refusal
+		if upgrade, no = m.planUpgrade(classic, b.view); no != nil {
+			return nil, no
+		}
+		g = upgrade
 	}
 	if no := m.checkBeat(g, b); no != nil {
 		return nil, no
 	}
-	if classic != nil {
+	if upgrade != nil {
+		m.upgrade(classic, upgrade)
+	} else if classic != nil {
 		m.record(groupTombstone(g.id))
 		delete(m.groups, g.id)
 	}
@@ -203,7 +212,7 @@ func (m *Machine) checkBeat(g *consumerGroup, b *beat) *refusal {
 	}
 	var known *consumerMember
 	if b.instance == nil {
-		if known = g.members[b.member]; known == nil && b.epoch != epochJoining {
+		if known = g.members[b.member]; known == nil && !b.creates {
 			return unknownMember(g.id, b.member)
 		}
 	} else {
@@ -212,7 +221,7 @@ func (m *Machine) checkBeat(g *consumerGroup, b *beat) *refusal {
 			return no
 		}
 	}
-	if known != nil && b.epoch != epochJoining {
+	if known != nil && !b.creates {
 		if no := known.checkEpoch(b.epoch, b.owned); no != nil {
 			return no
 		}
@@ -236,15 +245,15 @@ func (m *Machine) checkRoom(g *consumerGroup, member string, instance *string) *
 func (g *consumerGroup) staticBeat(b *beat) (*consumerMember, *refusal) {
 	known := g.members[g.static[*b.instance]]
 	switch {
-	case known == nil && b.epoch == epochJoining:
+	case known == nil && b.creates:
 		return nil, nil
 	case known == nil:
 		return nil, refuse(kerr.UnknownMemberID, "Instance id %s is unknown.", *b.instance)
-	case b.epoch == epochJoining && known.classic == nil && known.epoch != epochLeftStatic:
+	case b.creates && b.classic == nil && known.classic == nil && known.epoch != epochLeftStatic:
 		return nil, refuse(kerr.UnreleasedInstanceID,
 			"Static member %s with instance id %s cannot join the group because the instance id is owned by %s member.",
 			b.member, *b.instance, known.id)
-	case b.epoch != epochJoining && known.id != b.member:
+	case !b.creates && known.id != b.member:
 		return nil, fencedInstance(b.member, *b.instance, known.id)
 	}
 	return known, nil
@@ -344,7 +353,7 @@ func (g *consumerGroup) find(member string, instance *string) (*consumerMember, 
 
 // removeConsumers takes members out of their group. The group is assigned anew with the next heartbeat.
 func (m *Machine) removeConsumers(g *consumerGroup, gone []*consumerMember, view Topics) {
-	if len(gone) == 0 {
+	if len(gone) == 0 || m.downgraded(g, gone) {
 		return
 	}
 	for _, c := range gone {

@@ -44,13 +44,12 @@ func (m *Machine) subscribe(g *consumerGroup, b *beat) subscribed {
 			m.saveEpoch(g, g.epoch+1, hash)
 		}
 	}
-	m.assignIfDue(g, b.view)
 	return subscribed{old, &next, namesChanged || regexChanged}
 }
 
 // beatingMember is the member before the request. A static one that comes back takes its predecessor's place.
 func (m *Machine) beatingMember(g *consumerGroup, b *beat) *consumerMember {
-	if b.instance == nil || b.epoch != epochJoining {
+	if b.instance == nil || !b.creates {
 		return g.version(b.member)
 	}
 	old := g.members[g.static[*b.instance]]

@@ -45,7 +45,10 @@ func (m *Machine) consumerDeadline(g *consumerGroup, e timerEntry) (*deadline, f
 				m.fence(g, c, "it did not give its partitions up in time")
 			}
 		}
-	case joinTimer, syncTimer: // of classic groups
+	case joinTimer:
+		return &c.timers.join, func() { m.fence(g, c, "it did not join again in time") }
+	case syncTimer:
+		return &c.timers.sync, func() { m.fence(g, c, "it did not sync in time") }
 	}
 	return nil, nil
 }

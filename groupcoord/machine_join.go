@@ -63,7 +63,7 @@ func (m *Machine) joinGroup(j join) {
 	id := j.req.MemberID
 	g := m.groups[j.req.Group]
 	if c := m.consumers[j.req.Group]; c != nil && len(c.members) > 0 {
-		m.reply(j.from, JoinError(id, kerr.InconsistentGroupProtocol))
+		m.joinConsumerGroup(c, j)
 		return
 	} else if c != nil && id == "" {
 		m.dropConsumerGroup(c)

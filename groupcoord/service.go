@@ -140,6 +140,7 @@ func (s *Service) JoinGroup(c Client, req *kmsg.JoinGroupRequest) *Call {
 		req.Protocols[i].Metadata = slices.Clone(req.Protocols[i].Metadata)
 	}
 	return s.write(req.Group, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
+		m.See(s.seen.Load().topics)
 		return m.JoinGroup(now, t, c, req)
 	})
 }
@@ -150,6 +151,7 @@ func (s *Service) SyncGroup(req *kmsg.SyncGroupRequest) *Call {
 		req.GroupAssignment[i].MemberAssignment = slices.Clone(req.GroupAssignment[i].MemberAssignment)
 	}
 	return s.write(req.Group, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
+		m.See(s.seen.Load().topics)
 		return m.SyncGroup(now, t, req)
 	})
 }
@@ -164,6 +166,7 @@ func (s *Service) Heartbeat(req *kmsg.HeartbeatRequest) *Call {
 // LeaveGroup is Machine.LeaveGroup.
 func (s *Service) LeaveGroup(req *kmsg.LeaveGroupRequest) *Call {
 	return s.write(req.Group, func(m *Machine, now time.Time, t coordinator.Token) coordinator.Outcome {
+		m.See(s.seen.Load().topics)
 		return m.LeaveGroup(now, t, req)
 	})
 }

@@ -280,6 +280,7 @@ func (s *sim) run(d *datadriven.TestData) string {
 	s.token++
 	s.who[s.token] = a.str("who", d.Cmd)
 	var o coordinator.Outcome
+	s.m.See(s.topics)
 	switch d.Cmd {
 	case "settings":
 		s.set.InitialRebalanceDelay = a.duration("delay", "0s")

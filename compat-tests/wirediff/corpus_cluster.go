@@ -63,12 +63,6 @@ func corpus() []scenario {
 		{"consumer-offsets", consumerOffsetsScenario},
 		{"consumer-admin", consumerAdminScenario},
 		{"consumer-configs", consumerConfigsScenario},
-	}
-}
-
-// ahead lists scenarios of which Apache Kafka's answers are recorded and ours are compared on request (-ahead).
-func ahead() []scenario {
-	return []scenario{
 		{"upgrade", upgradeScenario},
 		{"downgrade", downgradeScenario},
 		{"convert", convertScenario},

@@ -19,8 +19,6 @@ var (
 
 var recordVariant = flag.String("variant", "", "with -record: the Kafka has the settings of this variant, record it alone")
 
-var aheadToo = flag.Bool("ahead", false, "compare the scenarios of ahead() too: what is recorded and not served yet")
-
 const drivenFile = "../driven.tsv"
 
 // unretained keeps a broker, Kafka or ours, from deleting the corpus' records, which are of 2023.
@@ -48,11 +46,7 @@ func TestAnswersAreKafkas(t *testing.T) {
 	rules, err := readRules(allowedFile)
 	require.NoError(t, err)
 	addr := brokerproc.Start(t, unretained...).Addr
-	scenarios := corpus()
-	if *aheadToo {
-		scenarios = append(scenarios, ahead()...)
-	}
-	play(t, addr, scenarios, func(t *testing.T, name string, _ []byte, got []Exchange) {
+	play(t, addr, corpus(), func(t *testing.T, name string, _ []byte, got []Exchange) {
 		want, err := readRecording(name)
 		require.NoError(t, err)
 		for _, d := range compare(name, want, got, rules) {
@@ -70,7 +64,7 @@ func TestAnswersAreKafkas(t *testing.T) {
 // Without a Kafka it checks that each scenario has a recording and that driven.tsv is made from them.
 func TestRecordingsAreCurrent(t *testing.T) {
 	runs := map[string][]Exchange{}
-	everything := append(corpus(), ahead()...)
+	everything := corpus()
 	for _, v := range variants() {
 		if v.name == *recordVariant {
 			everything = []scenario{v.scenario}
@@ -128,7 +122,7 @@ func TestEveryServedVersionIsDriven(t *testing.T) {
 
 // TestVariantsAnswerAsKafka compares brokers with other settings.
 func TestVariantsAnswerAsKafka(t *testing.T) {
-	if *record != "" || *verify != "" || !*aheadToo {
+	if *record != "" || *verify != "" {
 		return
 	}
 	rules, err := readRules(allowedFile)
