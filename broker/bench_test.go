@@ -139,3 +139,39 @@ func BenchmarkFetchOfFourMegabytes(b *testing.B) {
 		}
 	}
 }
+
+// endless is a connection that always has more of the same bytes.
+type endless struct {
+	net.Conn
+	bytes []byte
+	at    int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	n := copy(b, e.bytes[e.at:])
+	e.at = (e.at + n) % len(e.bytes)
+	return n, nil
+}
+
+func (*endless) SetReadDeadline(time.Time) error { return nil }
+
+// BenchmarkFrame takes frames of different sizes off what reads return, without a socket.
+func BenchmarkFrame(b *testing.B) {
+	for name, size := range map[string]int{"100B": 100, "16KiB": 16 << 10, "1MiB": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			frame := make([]byte, 4+size)
+			binary.BigEndian.PutUint32(frame, uint32(size))
+			f := newFrameReader(b.Context(), &endless{bytes: frame})
+			f.budget, f.limit = &budget{limit: 256 << 20}, func(int16) int { return 100 << 20 }
+			f.idle = func() bool { return true }
+			f.firstByteTimeout, f.idleTimeout, f.frameTimeout = time.Minute, time.Minute, time.Minute
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := f.next(func() error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

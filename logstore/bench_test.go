@@ -192,3 +192,20 @@ func BenchmarkCleanStop(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// BenchmarkIndexLookup is the offset index of a segment of 1 GiB: an entry for every 4 KiB.
+func BenchmarkIndexLookup(b *testing.B) {
+	const entries = 1 << 18
+	x := newOffsetIndex(0, 10<<20)
+	for i := range int64(entries) {
+		require.NoError(b, x.append(i*10+9, i*4096))
+	}
+	b.ReportAllocs()
+	at := int64(0)
+	for b.Loop() {
+		at = (at + 1_234_567) % (entries * 10)
+		if _, position := x.lookup(at); position > entries*4096 {
+			b.Fatal(position)
+		}
+	}
+}

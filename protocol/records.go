@@ -263,6 +263,10 @@ func longVarintAt(b []byte, i int) (v int64, next int) {
 	if i >= len(b) {
 		return 0, pastEnd
 	}
+	if i+1 < len(b) && b[i+1] < 0x80 { // the lengths of records up to 8 KiB
+		u := uint64(b[i]&0x7f) | uint64(b[i+1])<<7
+		return int64(u>>1) ^ -int64(u&1), i + 2
+	}
 	v, n := binary.Varint(b[i:])
 	if n <= 0 {
 		return 0, pastEnd

@@ -415,3 +415,20 @@ func BenchmarkValidate(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkIterateKilobyteRecords walks what a producer of 1 KB records sends: lengths of two bytes.
+func BenchmarkIterateKilobyteRecords(b *testing.B) {
+	values := make([]string, 1000)
+	for i := range values {
+		values[i] = strings.Repeat("x", 1024)
+	}
+	batch := buildBatch(b, NoProducer(), values...)
+	for range b.N {
+		it := batch.Iterate()
+		var r Record
+		for it.Next(&r) {
+		}
+		it.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
+}
