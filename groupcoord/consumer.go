@@ -3,6 +3,7 @@ package groupcoord
 import (
 	"maps"
 	"slices"
+	"time"
 )
 
 // ConsumerState of a consumer group: it follows from epochs and members.
@@ -144,9 +145,10 @@ type consumerGroup struct {
 	settled    int            // members that have everything of the assignment
 
 	// Soft.
-	checkedVersion int64 // of the Topics under which the hash is true; -1: not known
-	regexVersion   int64 // of the Topics under which the patterns were resolved
-	regexAt        int64 // when, in ms
+	checkedVersion int64     // of the Topics under which the hash is true; -1: not known
+	regexVersion   int64     // of the Topics under which the patterns were resolved
+	regexAt        int64     // when, in ms
+	movedAt        time.Time // when it last took a step towards an assignment
 }
 
 func newConsumerGroup(id string) *consumerGroup {

@@ -43,6 +43,9 @@ type Machine struct {
 	sweep    []string  // groups that this look has yet to visit
 	gone     []string  // topics that were deleted and whose offsets have yet to be
 
+	countedAt time.Time // when the members of consumer groups were last counted
+	counted   int
+
 	// Of the step that is running.
 	now time.Time
 	out coordinator.Outcome

@@ -159,7 +159,7 @@ func (m *Machine) consumerBeats(b *beat) (*kmsg.ConsumerGroupHeartbeatResponse, 
 
 	resp := kmsg.NewPtrConsumerGroupHeartbeatResponse()
 	resp.MemberID, resp.MemberEpoch = &c.id, c.epoch
-	resp.HeartbeatIntervalMillis = int32(g.heartbeatInterval(&config).Milliseconds())
+	resp.HeartbeatIntervalMillis = int32(m.heartbeatInterval(g, &config).Milliseconds())
 	full := b.epoch == epochJoining || b.rebalanceMs != -1 && (b.topics != nil || b.regex != nil) && b.owned != nil
 	if full || !c.assigned.samePartitions(before.old.assigned) {
 		resp.Assignment = &kmsg.ConsumerGroupHeartbeatResponseAssignment{Topics: []kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic{}}

@@ -22,6 +22,7 @@ func (m *Machine) saveMember(g *consumerGroup, c *consumerMember) {
 
 func (m *Machine) saveCurrent(g *consumerGroup, c *consumerMember) {
 	g.put(c)
+	g.movedAt = m.now
 	m.record(consumerRecord(&consumerCurrentValue{
 		MemberEpoch: c.epoch, PreviousMemberEpoch: c.previousEpoch, State: int8(c.state),
 		AssignedPartitions: c.assigned.record(), PartitionsPendingRevocation: c.revoking.record(),
@@ -29,7 +30,7 @@ func (m *Machine) saveCurrent(g *consumerGroup, c *consumerMember) {
 }
 
 func (m *Machine) saveEpoch(g *consumerGroup, epoch int32, hash int64) {
-	g.epoch, g.hash = epoch, hash
+	g.epoch, g.hash, g.movedAt = epoch, hash, m.now
 	m.record(consumerRecord(&consumerGroupValue{Epoch: epoch, MetadataHash: hash}, keyConsumerGroupMetadata, g.id))
 }
 
