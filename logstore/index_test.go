@@ -207,6 +207,11 @@ func FuzzParsers(f *testing.F) {
 	f.Add([]byte("version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ"))
 	f.Add([]byte("a\\u0041=b\\\n c\nversion=1\ncluster.id=x\nnode.id=1\n"))
 	f.Add(newProducerState(0).snapshot())
+	full := newProducerState(math.MaxInt64)
+	for seq := range int32(7) {
+		full.apply(batchOf(f, 1+int64(seq%2), 0, seq/2, false))
+	}
+	f.Add(full.snapshot())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if x, err := parseOffsetIndex(0, math.MaxInt32, data); err == nil {
 			x.lookup(100)
