@@ -109,7 +109,11 @@ func (s *sink) sendBytes(parts []protocol.Part, more bool) error {
 func (s *sink) sendSource(src protocol.RecordSource) error {
 	if fd, position, ok := src.FileRange(); ok && s.raw != nil {
 		s.pieces, s.file, s.offset, s.left = nil, int(fd), position, src.Size()
-		return s.run()
+		err := s.run()
+		if f, ok := src.(protocol.ReadFailer); ok && err != nil {
+			f.ReadFailed(err) // the socket's errors are none of those that it knows
+		}
+		return err
 	}
 	b, err := src.AppendTo(buffer(burstBuffer)[:0])
 	defer recycle(b)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"syscall"
 
 	"minikafka/internal/vfs"
 	"minikafka/protocol"
@@ -14,6 +15,7 @@ import (
 // open until Release, even when its segment is deleted meanwhile. When readers hold as many files as may be
 // open (a fetch of thousands of partitions), it is a copy in memory and holds none.
 type Slice struct {
+	log      *Log
 	file     *cachedFile
 	f        vfs.File // nil: the bytes are in data
 	position int64
@@ -21,7 +23,23 @@ type Slice struct {
 	data     []byte
 }
 
-var _ protocol.RecordSource = (*Slice)(nil)
+var (
+	_ protocol.RecordSource = (*Slice)(nil)
+	_ protocol.ReadFailer   = (*Slice)(nil)
+)
+
+// ReadFailed takes the log's directory offline when err is the disk's. A file that ends early may have been
+// truncated meanwhile.
+func (s *Slice) ReadFailed(err error) {
+	if diskFailed(err) {
+		_ = s.log.ioFailed("reading", err)
+	}
+}
+
+// diskFailed says that a read failed for what is below the file system, or for the file system's own damage.
+func diskFailed(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EUCLEAN) || errors.Is(err, syscall.EBADMSG)
+}
 
 // Size is the length in bytes.
 func (s *Slice) Size() int { return s.size }
@@ -34,6 +52,7 @@ func (s *Slice) AppendTo(dst []byte) ([]byte, error) {
 	n := len(dst)
 	dst = slices.Grow(dst, s.size)[:n+s.size]
 	if err := readFull(s.f, dst[n:], s.position); err != nil {
+		s.ReadFailed(err)
 		return dst[:n], err
 	}
 	return dst, nil
@@ -148,7 +167,7 @@ func (l *Log) readSegment(s *segment, w readWindow, whole bool) (r ReadResult, f
 		n = first.size
 	}
 	r.FirstOffset = first.baseOffset
-	records := &Slice{file: &s.log, f: f, position: first.position, size: int(n)}
+	records := &Slice{log: l, file: &s.log, f: f, position: first.position, size: int(n)}
 	if l.files.crowded() {
 		if records.data, err = records.AppendTo(nil); err != nil {
 			return r, false, l.readRaced(cuts, err)

@@ -13,3 +13,6 @@ type RecordSource interface {
 	// Release lets the file close.
 	Release()
 }
+
+// ReadFailer is a RecordSource that wants to know what its file answered to sendfile when it could not be read.
+type ReadFailer interface{ ReadFailed(err error) }
