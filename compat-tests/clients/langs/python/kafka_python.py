@@ -3,7 +3,7 @@
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import CommitFailedError, RebalanceInProgressError
+from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from worker import PARTITIONS, Worker, compare, now_ms, records, require, say, spans
@@ -60,6 +60,11 @@ def consumer_of(w, listener=None, **more):
     return consumer
 
 
+def repeatable(e):
+    """A rebalance is under way, or what the library calls retriable: a refused connection, which it does not hide."""
+    return isinstance(e, RebalanceInProgressError) or getattr(e, "retriable", False)
+
+
 class Commits(ConsumerRebalanceListener):
     """Commits what was processed, at the latest when its partitions go."""
 
@@ -77,8 +82,10 @@ class Commits(ConsumerRebalanceListener):
     def on_partitions_revoked(self, revoked):
         try:
             self.commit()
-        except (CommitFailedError, RebalanceInProgressError):
-            pass  # the group went on without this member: the next owner gets them
+        except KafkaError as e:
+            if not isinstance(e, CommitFailedError) and not repeatable(e):
+                raise
+            # the group went on without this member: the next owner gets them
         self.got = []
 
     def on_partitions_assigned(self, assigned):
@@ -96,10 +103,10 @@ def member(w):
                 say("got", *span)
             commits.got += got
             commits.commit()
-        except RebalanceInProgressError:
-            pass  # the documented answer is to poll again: what was processed is committed then
-        except Exception as e:  # an application would see it
-            say("error", repr(e))
+        except Exception as e:
+            # Polling again is the answer to some: what was processed is committed then. Others an application would see.
+            if not repeatable(e):
+                say("error", repr(e))
     consumer.close()
 
 
