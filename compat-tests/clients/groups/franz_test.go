@@ -57,3 +57,38 @@ func TestFranzGoEager(t *testing.T) {
 func TestFranzGoCooperative(t *testing.T) {
 	story(t, brokerproc.Bootstrap(t), true, franz(kgo.Balancers(kgo.CooperativeStickyBalancer())))
 }
+
+// serverSide are a broker's settings with which a member of the consumer protocol that was killed is missed
+// as soon as one of the classic protocol.
+var serverSide = []string{"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000"}
+
+// consumerProtocol is franz-go's KIP-848.
+func consumerProtocol() func(t *testing.T, addr, topic, group, name string, l *ledger) member {
+	return franz(kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer())
+}
+
+func TestFranzGoConsumerProtocol(t *testing.T) {
+	t.Parallel()
+	story(t, brokerproc.Start(t, serverSide...).Addr, true, consumerProtocol())
+}
+
+// TestGroupChangesItsProtocolWhileItReads: members of both protocols are in one group, which is converted with
+// the first that comes and with the last that goes.
+func TestGroupChangesItsProtocolWhileItReads(t *testing.T) {
+	t.Parallel()
+	classic, next := franz(kgo.Balancers(kgo.CooperativeStickyBalancer(), kgo.RangeBalancer())), consumerProtocol()
+	for what, isNext := range map[string]map[string]bool{
+		"upgrade": {"b": true, "c": true}, "downgrade": {"a": true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			story(t, brokerproc.Start(t, serverSide...).Addr, true, func(t *testing.T, addr, topic, group, name string, l *ledger) member {
+				t.Helper()
+				if isNext[name] {
+					return next(t, addr, topic, group, name, l)
+				}
+				return classic(t, addr, topic, group, name, l)
+			})
+		})
+	}
+}
