@@ -56,6 +56,8 @@ type powerRun struct {
 
 	mu     sync.Mutex
 	topics map[string]kadm.TopicID // those that were answered
+	fresh  []string                // of them, those of the last cycle
+	first  map[string]bool         // those whose first record was acknowledged
 
 	looked  int // bytes of the broker's log
 	offline int // partitions that started with a hole
@@ -71,7 +73,7 @@ func newPowerRun(t *testing.T, properties ...string) *powerRun {
 	broker, err := brokerproc.New(t.TempDir(), append(properties, "log.segment.bytes=1048576", "log.dirs="+filepath.Join(d.dir, "data"))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = broker.Kill() })
-	p := &powerRun{disk: d, topics: map[string]kadm.TopicID{}}
+	p := &powerRun{disk: d, topics: map[string]kadm.TopicID{}, first: map[string]bool{}}
 	p.run = &run{t: t, broker: broker, rng: rand.New(rand.NewPCG(s, 1))}
 	p.fail = func() error {
 		// An fdatasync that is under way in the ioctl may return 0 for what is then not there. Measured without any
@@ -134,7 +136,37 @@ func (p *powerRun) start(cycle int) {
 		require.True(p.t, there.Has(name), "cycle %d: topic %s was answered and is lost", cycle, name)
 		require.Equal(p.t, id, there[name].ID, "cycle %d: topic %s", cycle, name)
 	}
+	p.useFresh(cl)
 }
+
+// useFresh looks for the first records of the topics that were made before the cut, and writes to each of their
+// partitions: the power may have failed before, while and after their directories were made.
+func (p *powerRun) useFresh(cl *kgo.Client) {
+	if len(p.fresh) == 0 {
+		return
+	}
+	ends, err := kadm.NewClient(cl).ListEndOffsets(p.t.Context(), p.fresh...)
+	require.NoError(p.t, err)
+	var records []*kgo.Record
+	for _, name := range p.fresh {
+		for i := range int32(freshPartitions) {
+			o, ok := ends.Lookup(name, i)
+			require.True(p.t, ok && o.Err == nil, "%s-%d: %v", name, i, o.Err)
+			if i == 0 && p.first[name] {
+				require.EqualValues(p.t, 1, o.Offset, "the first record of %s was acknowledged and is lost", name)
+			}
+			records = append(records, &kgo.Record{Topic: name, Partition: i, Value: []byte(name)})
+		}
+	}
+	producer, err := kgo.NewClient(kgo.SeedBrokers(p.broker.Addr), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(p.t, err)
+	defer producer.Close()
+	require.NoError(p.t, producer.ProduceSync(p.t.Context(), records...).FirstErr())
+	p.fresh = nil
+}
+
+// freshPartitions is how many partitions a topic gets that is made before the cut.
+const freshPartitions = 3
 
 var offlineLine = regexp.MustCompile(`msg="the log is corrupt and stays offline.* file=(\S+) position=(\d+)`)
 
@@ -172,7 +204,7 @@ func (p *powerRun) giveUpBehindHoles() {
 
 // createTopics makes one topic after the other.
 func (p *powerRun) createTopics(ctx context.Context, cycle int) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(p.broker.Addr), kgo.RequestRetries(0))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.broker.Addr), kgo.RequestRetries(0), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		p.t.Error(err)
 		return
@@ -180,16 +212,64 @@ func (p *powerRun) createTopics(ctx context.Context, cycle int) {
 	defer cl.Close()
 	for i := 0; ctx.Err() == nil; i++ {
 		name := fmt.Sprintf("t-%d-%d", cycle, i)
-		r, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 1, nil, name)
+		r, err := kadm.NewClient(cl).CreateTopic(ctx, freshPartitions, 1, nil, name)
 		if err != nil {
 			return // cut off
 		}
 		p.mu.Lock()
 		p.topics[name] = r.ID
+		p.fresh = append(p.fresh, name)
 		p.mu.Unlock()
+		if i%2 == 0 && !p.lossy { // what makes a new log durable makes all that was written before durable, too
+			p.firstRecord(ctx, cl, name)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// firstRecord writes to a topic that is new. Its producer is closed at the cut, else it would not give up.
+func (p *powerRun) firstRecord(ctx context.Context, cl *kgo.Client, name string) {
+	defer context.AfterFunc(ctx, cl.Close)()
+	err := cl.ProduceSync(ctx, &kgo.Record{Topic: name, Value: []byte(name)}).FirstErr()
+	if err == nil && !p.dark.Load() {
+		p.mu.Lock()
+		p.first[name] = true
+		p.mu.Unlock()
+	}
+}
+
+// TestTransactionsAreWholeUnderPowerLoss is TestTransactionsAreWholeUnderKill with the power instead of the process.
+func TestTransactionsAreWholeUnderPowerLoss(t *testing.T) {
+	s := *seed
+	if s == 0 {
+		s = uint64(time.Now().UnixNano())
+	}
+	t.Logf("%d power failures, seed %d", *cycles, s)
+	d := newDisk(t, 4096)
+	broker, err := brokerproc.New(t.TempDir(), "log.flush.interval.messages=1", "log.segment.bytes=1048576",
+		"transaction.state.log.num.partitions=5", "log.dirs="+filepath.Join(d.dir, "data"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = broker.Kill() })
+	require.NoError(t, broker.Run())
+	createTxnTopic(t, broker.Addr)
+	ledger, end := transactAll(t, broker.Addr, s)
+	rng := rand.New(rand.NewPCG(s, 99))
+	for range *cycles {
+		time.Sleep(200*time.Millisecond + time.Duration(rng.IntN(600))*time.Millisecond)
+		ledger.setDark(true)
+		require.NoError(t, d.cutPower())
+		require.NoError(t, broker.Kill())
+		d.remount()
+		ledger.setDark(false)
+		require.NoError(t, broker.Run())
+	}
+	time.Sleep(200 * time.Millisecond)
+	require.NoError(t, broker.Kill())
+	end()
+	require.NoError(t, broker.Run())
+	awaitNoTransaction(t, broker.Addr)
+	verifyTxns(t, broker.Addr, ledger, *cycles)
 }

@@ -45,11 +45,21 @@ type txn struct {
 type txnLedger struct {
 	mu   sync.Mutex
 	txns map[[2]uint32]*txn
+	dark bool // the power is going: what is answered from now on would reach nobody
+}
+
+func (l *txnLedger) setDark(dark bool) {
+	l.mu.Lock()
+	l.dark = dark
+	l.mu.Unlock()
 }
 
 func (l *txnLedger) note(producer, number uint32, records int, f fate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.dark && f == committed {
+		return
+	}
 	l.txns[[2]uint32{producer, number}] = &txn{f, records}
 }
 
@@ -67,12 +77,7 @@ func TestTransactionsAreWholeUnderKill(t *testing.T) {
 	t.Cleanup(func() { _ = broker.Kill() })
 	require.NoError(t, broker.Run())
 	createTxnTopic(t, broker.Addr)
-	ledger := &txnLedger{txns: map[[2]uint32]*txn{}}
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for p := range uint32(txnProducers) {
-		wg.Go(func() { transact(ctx, broker.Addr, p, ledger, rand.New(rand.NewPCG(s, uint64(p)))) })
-	}
+	ledger, end := transactAll(t, broker.Addr, s)
 	rng := rand.New(rand.NewPCG(s, 99))
 	for range *txnKills {
 		time.Sleep(200*time.Millisecond + time.Duration(rng.IntN(600))*time.Millisecond)
@@ -82,11 +87,24 @@ func TestTransactionsAreWholeUnderKill(t *testing.T) {
 	}
 	time.Sleep(200 * time.Millisecond)
 	require.NoError(t, broker.Kill()) // and nobody comes back to end what is open
-	cancel()
-	wg.Wait()
+	end()
 	require.NoError(t, broker.Run())
 	awaitNoTransaction(t, broker.Addr)
-	verifyTxns(t, broker.Addr, ledger)
+	verifyTxns(t, broker.Addr, ledger, *txnKills)
+}
+
+// transactAll runs all producers until end is called.
+func transactAll(t *testing.T, addr string, seed uint64) (ledger *txnLedger, end func()) {
+	ledger = &txnLedger{txns: map[[2]uint32]*txn{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for p := range uint32(txnProducers) {
+		wg.Go(func() { transact(ctx, addr, p, ledger, rand.New(rand.NewPCG(seed, uint64(p)))) })
+	}
+	return ledger, func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 func createTxnTopic(t *testing.T, addr string) {
@@ -177,7 +195,7 @@ func awaitNoTransaction(t *testing.T, addr string) {
 	}
 }
 
-func verifyTxns(t *testing.T, addr string, ledger *txnLedger) {
+func verifyTxns(t *testing.T, addr string, ledger *txnLedger, atLeast int) {
 	found := readCommitted(t, addr)
 	counts := map[fate]int{}
 	for key, sent := range ledger.txns {
@@ -198,7 +216,7 @@ func verifyTxns(t *testing.T, addr string, ledger *txnLedger) {
 	for key := range found {
 		require.NotNil(t, ledger.txns[key], "nobody sent %v", key)
 	}
-	require.Greater(t, counts[committed], *txnKills, "hardly anything was committed: the test tests nothing")
+	require.Greater(t, counts[committed], atLeast, "hardly anything was committed: the test tests nothing")
 	t.Logf("transactions: %d committed, %d aborted, %d unknown", counts[committed], counts[aborted], counts[unknown])
 }
 
