@@ -85,10 +85,15 @@ func requireAtLeast(t *testing.T, adm *kadm.Client, topic, group string, least i
 // TestMembersGoOnAfterAKill: members keep their place over a restart of the broker, and no error reaches the
 // application.
 func TestMembersGoOnAfterAKill(t *testing.T) {
+	t.Run("classic", func(t *testing.T) { membersGoOn(t, franz(kgo.Balancers(kgo.RangeBalancer()))) })
+	t.Run("consumer", func(t *testing.T) { membersGoOn(t, consumerProtocol()) })
+}
+
+func membersGoOn(t *testing.T, join func(t *testing.T, addr, topic, group, name string, l *ledger) member) {
+	t.Helper()
 	b := brokerproc.Start(t)
 	topic, cl := topicFor(t, b.Addr)
 	group, l := topic+"-group", newLedger()
-	join := franz(kgo.Balancers(kgo.RangeBalancer()))
 	join(t, b.Addr, topic, group, "a", l)
 	join(t, b.Addr, topic, group, "c", l)
 	total := 0
