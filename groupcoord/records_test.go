@@ -12,9 +12,11 @@ import (
 	"minikafka/coordinator"
 )
 
-func kafkaRecords(t testing.TB) (list []coordinator.Record) {
+func kafkaRecords(t testing.TB) []coordinator.Record { return recordsOf(t, "records-4.4.0.txt") }
+
+func recordsOf(t testing.TB, file string) (list []coordinator.Record) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/records-4.4.0.txt")
+	text, err := os.ReadFile("testdata/" + file)
 	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), " ")
@@ -123,7 +125,7 @@ func TestRecordsThatAnnounceMoreThanThereIsAreRefused(t *testing.T) {
 
 // FuzzReplay: any record is applied or refused, quickly.
 func FuzzReplay(f *testing.F) {
-	for _, r := range kafkaRecords(f) {
+	for _, r := range append(kafkaRecords(f), recordsOf(f, "consumer-records-4.4.0.txt")...) {
 		f.Add(r.Key, r.Value)
 	}
 	f.Fuzz(func(_ *testing.T, key, value []byte) {
