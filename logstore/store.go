@@ -96,6 +96,7 @@ type Store struct {
 	cpMu     sync.Mutex // held while checkpoint files are written; guards logDir.onDisk; before mu
 	mu       sync.RWMutex
 	logs     map[TopicPartition]*Log
+	futures  map[TopicPartition]*futureLog
 	unloaded map[TopicPartition]*unloadedLog // in none of them twice, and never in logs as well
 }
 
@@ -110,7 +111,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		o: o, files: newFileCache(o.FS, o.OpenFiles), previousEpoch: -1,
 		syncEach: syncEach,
-		logs:     map[TopicPartition]*Log{}, unloaded: map[TopicPartition]*unloadedLog{}, creating: map[TopicPartition]*logDir{},
+		logs:     map[TopicPartition]*Log{}, unloaded: map[TopicPartition]*unloadedLog{}, futures: map[TopicPartition]*futureLog{}, creating: map[TopicPartition]*logDir{},
 	}
 	s.bg = newBackground(s)
 	if err := s.open(ctx); err != nil {

@@ -120,6 +120,11 @@ func (s *Store) loadLog(d *logDir, tp TopicPartition, c checkpointed) *Log {
 
 // carryOver copies the checkpoint rows of a directory's unloaded logs, which are as they were. Caller holds cpMu.
 func (s *Store) carryOver(d *logDir, name string, offsets map[TopicPartition]int64) {
+	for tp, f := range s.futures {
+		if offset, ok := d.onDisk[name][tp]; ok && f.disk == d {
+			offsets[tp] = offset
+		}
+	}
 	for tp, u := range s.unloaded {
 		if u.disk != d {
 			continue

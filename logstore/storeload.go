@@ -54,6 +54,12 @@ func (s *Store) listDir(d *logDir) error {
 				return fmt.Errorf("%s is in two log directories: %s and %s", tp, other.disk.path, d.path)
 			}
 			s.unloaded[tp] = &unloadedLog{disk: d, checkpointed: points.of(tp, clean)}
+		case suffix == futureDirSuffix:
+			if other := s.futures[tp]; other != nil {
+				s.o.Logger.Warn("a partition is on its way to two directories: ignoring one", "dir", path, "other", other.path)
+				continue
+			}
+			s.futures[tp] = &futureLog{d, path, points.of(tp, clean)}
 		}
 	}
 	return nil
@@ -142,6 +148,9 @@ func (s *Store) newLog(tp TopicPartition, path string, d *logDir, c Config) *Log
 
 // Delete renames the log away at once (its name can be used again) and removes the files later.
 func (s *Store) Delete(tp TopicPartition) error {
+	if err := s.deleteFuture(tp); err != nil {
+		return err
+	}
 	l, err := s.retire(tp, deleteDirSuffix)
 	if err != nil || l == nil {
 		return err

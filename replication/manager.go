@@ -104,6 +104,7 @@ func (m *Manager) Apply(image *metadata.Image, delta *metadata.Delta) {
 	first := !m.started
 	if first {
 		m.started = true
+		m.settleFutures(image)
 		m.markStray(image)
 	}
 	for _, t := range delta.DeletedTopics {
