@@ -37,6 +37,8 @@ func (o ours) Addr() string { return o.Broker.Addr }
 func properties() []string {
 	return []string{
 		"log.segment.bytes=1048576", "group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1000",
+		"group.consumer.min.session.timeout.ms=1000", "group.consumer.session.timeout.ms=3000",
+		"group.consumer.min.heartbeat.interval.ms=100", "group.consumer.heartbeat.interval.ms=300",
 		"transaction.state.log.segment.bytes=1048576", "offsets.topic.segment.bytes=1048576",
 		"log.cleaner.backoff.ms=1000", "log.cleaner.min.cleanable.ratio=0.1",
 		"offsets.topic.num.partitions=5", "transaction.state.log.num.partitions=5", "auto.create.topics.enable=false",

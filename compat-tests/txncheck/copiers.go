@@ -43,6 +43,9 @@ func (c *copier) live(ctx context.Context, span time.Duration) {
 	if c.versionOne {
 		opts = append(opts, versionOne())
 	}
+	if c.rng.IntN(2) == 0 { // of either protocol: the group changes its own as they come and go
+		opts = append(opts, kgo.ServerSideBalancer())
+	}
 	session, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {
 		panic(err)
