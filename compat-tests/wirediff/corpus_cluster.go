@@ -34,6 +34,7 @@ func corpus() []scenario {
 		{"txn-admin", txnAdminScenario},
 		{"txn-fence", txnFenceScenario},
 		{"txn-aborted", abortedScenario},
+		{"txn-deleted", txnDeletedScenario},
 		{"create", createScenario},
 		{"create-wrong", createWrongScenario},
 		{"create-configs", createConfigsScenario},
