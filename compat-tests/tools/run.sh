@@ -54,6 +54,40 @@ expect "kafka-producer-perf-test --transactional-id" "20000 records sent" "$(too
 expect "kafka-transactions list" "$topic-txn.*Complete(Commit|Abort)" "$(tool $tools.TransactionsCommand list)"
 expect "kafka-transactions describe" "$topic-txn.*CompleteCommit" "$(tool $tools.TransactionsCommand describe --transactional-id "$topic-txn")"
 expect "kafka-transactions describe-producers" "ProducerId" "$(tool $tools.TransactionsCommand describe-producers --topic "$topic" --partition 0)"
+
+# A producer dies with its transaction open, and an operator ends it. "$@" are filters of list.
+transactions() { tool $tools.TransactionsCommand "$@"; }
+left=$topic-left
+tool $tools.TopicCommand --create --topic "$left" --partitions 1 >/dev/null
+leave_open() {
+  "$here/apache-kafka" tool $tools.ProducerPerformance --bootstrap-server "$broker" --topic "$left" --num-records 100000 --record-size 10 --throughput 200 \
+    --transactional-id "$left-$1" --transaction-duration-ms 500000 --command-property transaction.timeout.ms=600000 >/dev/null 2>&1 &
+  local producer=$!
+  for _ in $(seq 30); do
+    transactions list --transactional-id-pattern "$left-$1" | grep -q Ongoing && break
+    sleep 0.3
+  done
+  kill -9 $producer
+  wait $producer 2>/dev/null
+}
+leave_open a
+listed=$(transactions list --transactional-id-pattern "$left-.")
+expect "kafka-transactions list --transactional-id-pattern" "$left-a.*Ongoing" "$listed"
+expect "kafka-transactions list, nothing else" "^1$" "$(grep -c "^tools" <<<"$listed")"
+expect "kafka-transactions list --duration-filter" "$left-a.*Ongoing" "$(transactions list --duration-filter 1)"
+expect "kafka-transactions list --duration-filter, not so long" "^TransactionalId.*[^g]$" "$(transactions list --duration-filter 3600000 --transactional-id-pattern "$left-a" | grep -v "^$left.*Empty")"
+expect "kafka-transactions describe of an open one" "$left-a.*Ongoing.*600000.*$left-0" "$(transactions describe --transactional-id "$left-a")"
+offset=$(transactions describe-producers --topic "$left" --partition 0 | awk 'NR > 1 { print $NF }')
+expect "kafka-transactions describe-producers of an open one" "^[0-9]+$" "$offset"
+expect "kafka-transactions find-hanging: its coordinator knows of it" "^0$" "$(transactions find-hanging --broker-id 1 --max-transaction-timeout 0 | grep -c "$left")"
+expect "kafka-transactions abort, a wrong offset" "Could not find any open transactions" "$(transactions abort --topic "$left" --partition 0 --start-offset 77777777; cat "$work/err")"
+expect "kafka-transactions abort" "^$" "$(transactions abort --topic "$left" --partition 0 --start-offset "$offset")"
+expect "kafka-transactions describe-producers after the abort" "None\s*$" "$(transactions describe-producers --topic "$left" --partition 0 | tail -n 1)"
+leave_open b
+expect "kafka-transactions forceTerminateTransaction" "^$" "$(transactions forceTerminateTransaction --transactionalId "$left-b"; cat "$work/err")"
+expect "kafka-transactions list after forceTerminateTransaction" "$left-b.*(CompleteAbort|Empty)" "$(for _ in $(seq 10); do transactions list --transactional-id-pattern "$left-b" | grep -E "CompleteAbort|Empty" && break; sleep 0.5; done)"
+expect "kafka-console-consumer of read_committed" "^0$" "$(tool $tools.consumer.ConsoleConsumer --topic "$left" --from-beginning --isolation-level read_committed --timeout-ms 3000 | grep -c .)"
+
 groups=$tools.consumer.group.ConsumerGroupCommand
 tool $tools.consumer.ConsoleConsumer --topic "$topic-con" --group "$topic-group" --from-beginning --max-messages 1 --command-property enable.auto.commit=true >/dev/null
 expect "kafka-console-consumer --group, kafka-consumer-groups --list" "^$topic-group$" "$(tool $groups --list)"

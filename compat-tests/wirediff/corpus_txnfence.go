@@ -116,3 +116,12 @@ func abortedScenario(s *script) {
 		}
 	}
 }
+
+// versionOneScenario: a cluster that finalized transaction.version 1. Clients of version 2 do not ask it so, and
+// are served all the same; who ends a transaction from outside does it by version 1.
+func versionOneScenario(s *script) {
+	s.each("features", 3, 4, func(int16) kmsg.Request { return apiVersionsRequest("wirediff", "1.0") })
+	txnLifeScenario(s)
+	s.name += "-fence"
+	txnFenceScenario(s)
+}

@@ -6,15 +6,17 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 type variant struct {
 	scenario
 	settings []string
+	features string // of the new cluster
 }
 
 // variants need a broker each: their settings are read at its start.
 func variants() []variant {
 	return []variant{
-		{scenario{"policy-disabled", policyScenario}, []string{"group.consumer.migration.policy=disabled", "group.consumer.max.size=1", "group.consumer.assignors=range"}},
-		{scenario{"policy-upgrade", policyScenario}, []string{"group.consumer.migration.policy=upgrade", "group.consumer.max.size=2"}},
-		{scenario{"policy-downgrade", policyScenario}, []string{"group.consumer.migration.policy=DOWNGRADE"}},
-		{scenario{"protocol-off", protocolOffScenario}, []string{"group.coordinator.rebalance.protocols=classic"}},
+		{scenario{"policy-disabled", policyScenario}, []string{"group.consumer.migration.policy=disabled", "group.consumer.max.size=1", "group.consumer.assignors=range"}, ""},
+		{scenario{"policy-upgrade", policyScenario}, []string{"group.consumer.migration.policy=upgrade", "group.consumer.max.size=2"}, ""},
+		{scenario{"policy-downgrade", policyScenario}, []string{"group.consumer.migration.policy=DOWNGRADE"}, ""},
+		{scenario{"protocol-off", protocolOffScenario}, []string{"group.coordinator.rebalance.protocols=classic"}, ""},
+		{scenario{"txn-version-1", versionOneScenario}, nil, "transaction.version=1"},
 	}
 }
 

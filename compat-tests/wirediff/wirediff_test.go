@@ -128,6 +128,7 @@ func TestVariantsAnswerAsKafka(t *testing.T) {
 	rules, err := readRules(allowedFile)
 	require.NoError(t, err)
 	for _, v := range variants() {
+		t.Setenv("MINIKAFKA_FEATURES", v.features)
 		addr := brokerproc.Start(t, slices.Concat(unretained, v.settings)...).Addr
 		play(t, addr, []scenario{v.scenario}, func(t *testing.T, name string, _ []byte, got []Exchange) {
 			want, err := readRecording(name)
