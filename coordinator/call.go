@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -59,6 +60,25 @@ func (c *Call) Ready() (answer any, err error, ready bool) {
 	case <-c.done:
 		return c.answer, c.err, true
 	default:
+		return nil, nil, false
+	}
+}
+
+// brief is how long Soon waits: long enough for a step and its append on one broker.
+const brief = time.Millisecond
+
+// Soon is the answer if it is there, or comes in a moment. A goroutine that would wait for it costs more
+// than the moment does.
+func (c *Call) Soon() (answer any, err error, ready bool) {
+	if answer, err, ready = c.Ready(); ready {
+		return answer, err, true
+	}
+	timer := time.NewTimer(brief)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+		return c.answer, c.err, true
+	case <-timer.C:
 		return nil, nil, false
 	}
 }
