@@ -193,7 +193,7 @@ func (k *cleaner) failed(l *Log, err error) {
 // is, anything else is the disk's and takes the directory offline.
 func (l *Log) cleanFailed(err error) error {
 	for _, ours := range []error{
-		errCleanAborted, errRemoved, errUncleanable, errShort, errFrame, errChecksum, errCorruptIndex,
+		errCleanAborted, errRemoved, errShort, errFrame, errChecksum, errCorruptIndex,
 		protocol.ErrCorrupt, protocol.ErrInvalidRecord, protocol.ErrTooLarge, protocol.ErrUndecodable, protocol.ErrUnknownCodec, ErrStorage,
 	} {
 		if errors.Is(err, ours) {

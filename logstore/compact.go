@@ -18,9 +18,6 @@ import (
 // changed; a later clean starts anew.
 var errCleanAborted = errors.New("the clean was aborted")
 
-// errUncleanable: the log cannot be compacted and is left as it is until the next start.
-var errUncleanable = errors.New("the log cannot be compacted")
-
 // CleanResult is what one clean did.
 type CleanResult struct {
 	From, To                int64 // the dirty part that was looked at
@@ -40,6 +37,7 @@ type cleaning struct {
 	checkpoint func() error    // makes the cleaner's checkpoint durable
 	pause      func(int) error // after so many bytes of I/O; an error ends the clean
 	buf, out   []byte
+	converted  []byte // a message set as a batch
 	result     CleanResult
 }
 
@@ -170,8 +168,11 @@ func (k *cleaning) eachBatch(s *segment, from int64, fn func(b protocol.Batch) (
 			return errCleanAborted
 		case err != nil:
 			return fmt.Errorf("%s at %d: %w", f.Name(), r.position, err)
-		case h.magic != 2:
-			return fmt.Errorf("%w: %s at %d has a message set of magic %d", errUncleanable, f.Name(), h.position, h.magic)
+		case h.magic != 2: // what stays of it is written as a batch
+			if k.converted, err = protocol.AppendConverted(k.converted[:0], b, k.l.config.Load().MaxDecompressedMessageBytes); err != nil {
+				return positioned(err, f.Name(), h.position)
+			}
+			b = k.converted
 		}
 		if more, err := fn(b); err != nil || !more {
 			return positioned(err, f.Name(), h.position)
