@@ -41,7 +41,9 @@ type cell struct {
 	pairs int  // 0: as the command says
 	bound bool // the physical bound is measured with it
 	kfake bool // kfake can do it
-	goals []goal
+	// rdkafka cells need the client that is built from rdkafka/client.c.
+	rdkafka bool
+	goals   []goal
 }
 
 // goal is a target: ours at most (for rates: at least) ratio times Kafka's, and an absolute figure. Zero: none.
@@ -76,6 +78,8 @@ func throughputCells() []cell {
 		{name: "franz-go produce 100 B, acks=all, idempotent", bytes: gb / 2, run: franzProduce(100, 4_000_000)},
 		{name: "franz-go consume 1 KB", bytes: gb, kfake: true, run: franzConsume(1024, 1_000_000),
 			goals: []goal{{cpuPerGB, 0.5, 0, 0}}},
+		{name: "librdkafka produce 1 KB, acks=all, idempotent", bytes: gb, rdkafka: true, run: rdkafkaProduce(1024, 1_000_000)},
+		{name: "librdkafka consume 1 KB", bytes: gb, rdkafka: true, run: rdkafkaConsume(1024, 1_000_000)},
 		{name: "kafka-producer-perf-test 1 KB", bytes: gb, run: perfProduce(1024, 700_000)},
 		{name: "kafka-consumer-perf-test 1 KB", bytes: gb, run: perfConsume(1024, 1_000_000)},
 	}

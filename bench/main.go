@@ -44,6 +44,7 @@ func run(args []string) error {
 		if err := fetchKafka(o); err != nil { // there is no network inside
 			return err
 		}
+		buildRdkafka(o)
 		return enterNamespace()
 	}
 	if err := prepareNamespace(); err != nil {

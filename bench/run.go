@@ -63,7 +63,7 @@ func (e *environment) runAll(r *report, list []*contender, physical *contender) 
 	var shared, fresh []cell
 	for _, c := range append(cells(), growthCells()...) {
 		switch {
-		case !e.cells.MatchString(c.name) || c.long && !e.full:
+		case !e.cells.MatchString(c.name) || c.long && !e.full || c.rdkafka && !e.hasRdkafka():
 		case c.fresh:
 			fresh = append(fresh, c)
 		default:
