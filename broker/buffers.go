@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 // Sizes of read buffers in bytes. A buffer grows only when it is full: small → burst → large, then by
@@ -34,23 +35,33 @@ func class(size int) int {
 	return -1
 }
 
-// buffer takes a buffer of exactly size bytes; its contents are arbitrary.
+// buffer takes a buffer of exactly size bytes; its contents are arbitrary. The pools hold pointers to the
+// first byte, as a slice would be allocated anew with each Put.
 func buffer(size int) []byte {
 	if c := class(size); c >= 0 {
-		if b, ok := bufferPools[c].Get().(*[]byte); ok {
-			return (*b)[:size]
+		if first, ok := bufferPools[c].Get().(*byte); ok {
+			return unsafe.Slice(first, size) //nolint:gosec // a pool has buffers of one size only
 		}
 	}
 	return make([]byte, size)
 }
 
-// recycle gives a buffer back. Nobody may use it any more.
+// recycle gives a buffer back. Nobody may use it any more: with the race detector its bytes become poison,
+// so that a test sees who does.
 func recycle(b []byte) {
 	if c := class(cap(b)); c >= 0 {
 		b = b[:cap(b)]
-		bufferPools[c].Put(&b)
+		if poisonRecycled {
+			for i := range b {
+				b[i] = poisonByte
+			}
+		}
+		bufferPools[c].Put(unsafe.SliceData(b)) //nolint:gosec // see buffer
 	}
 }
+
+// poisonByte makes lengths, offsets and codes that nothing accepts.
+const poisonByte = 0xdb
 
 // grown is the size of the buffer that follows a full one, for a frame that needs need bytes in all.
 func grown(size, need int) int {
