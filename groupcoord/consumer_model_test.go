@@ -3,6 +3,7 @@ package groupcoord
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -36,26 +37,31 @@ type consumerClient struct {
 
 // consumerModel checks the machine against what such clients may rely on.
 type consumerModel struct {
-	t        *testing.T
-	rand     *rand.Rand
-	m        *Machine
-	set      Settings
-	interval time.Duration
-	now      time.Time
-	ids      int
-	token    coordinator.Token
-	topics   map[string]int32
-	view     *fakeTopics
-	clients  []*consumerClient
-	log      map[string]coordinator.Record // compacted
-	epochs   map[string]int32              // of groups and members in this life: they only rise
-	counts   map[string]int
+	t         *testing.T
+	rand      *rand.Rand
+	m         *Machine
+	set       Settings
+	interval  time.Duration
+	now       time.Time
+	ids       int
+	token     coordinator.Token
+	topics    map[string]int32
+	view      *fakeTopics
+	clients   []*consumerClient
+	classics  []*classicClient
+	waiting   map[coordinator.Token]*classicClient
+	ending    bool                          // nobody leaves any more
+	migrating bool                          // members of the consumer protocol are few, and often gone
+	log       map[string]coordinator.Record // compacted
+	epochs    map[string]int32              // of groups and members in this life: they only rise
+	counts    map[string]int
 }
 
 func newConsumerModel(t *testing.T, seed uint64) *consumerModel {
 	m := &consumerModel{
 		t: t, rand: rand.New(rand.NewPCG(seed, 2)), now: time.UnixMilli(1_000_000), topics: map[string]int32{"t1": 4, "t2": 3},
 		log: map[string]coordinator.Record{}, epochs: map[string]int32{}, counts: map[string]int{},
+		waiting: map[coordinator.Token]*classicClient{},
 	}
 	m.view = newFakeTopics(1, m.topics)
 	m.set = Settings{
@@ -64,8 +70,12 @@ func newConsumerModel(t *testing.T, seed uint64) *consumerModel {
 		NewMemberID:   func() string { m.ids++; return strconv.Itoa(m.ids) },
 		Consumer:      consumerTestSettings(func() time.Duration { return m.interval }),
 	}
-	m.set.Consumer.MaxSize = 5
-	for i := range 12 {
+	m.set.Consumer.MaxSize, m.set.MaxSize = 6, 6
+	consumers, classics := 12, 4
+	if m.migrating = seed%2 == 1; m.migrating {
+		consumers, classics = 4, 6
+	}
+	for i := range consumers {
 		c := &consumerClient{group: fmt.Sprintf("g%d", i%2)}
 		if i%3 == 0 {
 			name := fmt.Sprintf("i%d", i)
@@ -73,12 +83,19 @@ func newConsumerModel(t *testing.T, seed uint64) *consumerModel {
 		}
 		m.clients = append(m.clients, c)
 	}
+	for i := range classics {
+		m.classics = append(m.classics, &classicClient{group: fmt.Sprintf("g%d", i%2)})
+	}
 	m.restart()
 	return m
 }
 
 func (m *consumerModel) restart() {
 	m.m = NewMachine(m.set)
+	m.waiting = map[coordinator.Token]*classicClient{}
+	for _, c := range m.classics {
+		c.parked = false
+	}
 	for _, r := range m.log {
 		require.NoError(m.t, m.m.Replay(0, -1, r))
 	}
@@ -95,6 +112,17 @@ func (m *consumerModel) apply(o coordinator.Outcome) {
 		}
 		m.log[string(r.Key)] = r
 		m.checkEpoch(r)
+	}
+	for _, e := range o.Events {
+		if e.Message == "consumer group is a classic group now" {
+			m.counts["consumer to classic"]++
+		}
+	}
+	for _, reply := range o.Replies {
+		if c := m.waiting[reply.Token]; c != nil {
+			delete(m.waiting, reply.Token)
+			m.learnClassic(c, reply.Answer)
+		}
 	}
 	if len(o.Records) == 0 {
 		return
@@ -151,26 +179,33 @@ func (m *consumerModel) checkOwners(g *consumerGroup) {
 			}
 		}
 	}
-	for _, c := range m.clients {
-		member := g.members[c.id]
-		if c.group != g.id || member == nil || c.epoch <= 0 {
-			continue // who was fenced will learn of it; its commits are refused
+	use := func(group, id string, epoch int32, uses map[topicPartition]bool) {
+		if group != g.id || g.members[id] == nil || epoch <= 0 {
+			return // who was fenced will learn of it; its commits are refused
 		}
-		for tp := range c.uses {
-			if other := inUse[tp]; other != "" && other != c.id {
-				m.t.Fatalf("%s-%d is used by %s and by %s:\n%s", topicName(tp.topic), tp.partition, other, c.id, settledConsumers(g))
+		for tp := range uses {
+			if other := inUse[tp]; other != "" && other != id {
+				m.t.Fatalf("%s-%d is used by %s and by %s:\n%s", topicName(tp.topic), tp.partition, other, id, settledConsumers(g))
 			}
-			inUse[tp] = c.id
+			inUse[tp] = id
 		}
+	}
+	for _, c := range m.clients {
+		use(c.group, c.id, c.epoch, c.uses)
+	}
+	for _, c := range m.classics {
+		use(c.group, c.id, c.generation, c.uses)
 	}
 }
 
 func (m *consumerModel) step() {
 	c := m.clients[m.rand.IntN(len(m.clients))]
 	switch n := m.rand.IntN(1000); {
-	case n < 700:
+	case n < 550 && !m.migrating, n < 150:
 		m.beat(c, m.rand.IntN(3) > 0)
-	case n < 720:
+	case n < 700:
+		m.stepClassic(m.classics[m.rand.IntN(len(m.classics))])
+	case n < 720, m.migrating && n > 900 && n < 960:
 		m.leave(c, epochLeaves)
 	case n < 730 && c.instance != nil:
 		m.leave(c, epochLeftStatic)
@@ -266,11 +301,16 @@ func (m *consumerModel) send(req *kmsg.ConsumerGroupHeartbeatRequest) *kmsg.Cons
 		m.t.Fatal(*no.ErrorMessage)
 	}
 	m.token++
+	classic := m.m.groups[req.Group]
 	o := m.m.ConsumerGroupHeartbeat(m.now, m.token, Client{ID: "c"}, req, m.view)
-	require.Len(m.t, o.Replies, 1)
 	m.apply(o)
-	resp := o.Replies[0].Answer.(*kmsg.ConsumerGroupHeartbeatResponse)
+	i := slices.IndexFunc(o.Replies, func(r coordinator.Reply) bool { return r.Token == m.token })
+	require.GreaterOrEqual(m.t, i, 0)
+	resp := o.Replies[i].Answer.(*kmsg.ConsumerGroupHeartbeatResponse)
 	m.counts[codeName(resp.ErrorCode)]++
+	if classic != nil && len(classic.members) > 0 && m.m.consumers[req.Group] != nil {
+		m.counts["classic to consumer"]++
+	}
 	if resp.ErrorCode != 0 {
 		require.Empty(m.t, o.Records, "a refused request changes nothing")
 	}
@@ -325,11 +365,16 @@ func (m *consumerModel) leave(c *consumerClient, epoch int32) {
 
 // finish lets everyone heartbeat until nothing changes: then all is assigned, once.
 func (m *consumerModel) finish() {
-	m.interval = 0
+	m.interval, m.ending = 0, true
 	for range 30 {
 		m.pass(100 * time.Millisecond)
 		for _, c := range m.clients {
 			m.beat(c, true)
+		}
+		for range 4 {
+			for _, c := range m.classics {
+				m.stepClassic(c)
+			}
 		}
 	}
 	m.pass(44 * time.Second) // members that nobody speaks for any more have gone
@@ -337,6 +382,11 @@ func (m *consumerModel) finish() {
 		m.pass(2 * time.Second)
 		for _, c := range m.clients {
 			m.beat(c, true)
+		}
+		for range 4 {
+			for _, c := range m.classics {
+				m.stepClassic(c)
+			}
 		}
 	}
 	for _, g := range m.m.consumers {
@@ -358,7 +408,7 @@ func (m *consumerModel) finish() {
 }
 
 // TestConsumerModel does random operations: a partition is never with two members, nor used by two, epochs
-// only rise, a refused request changes nothing, memory is the replay of the log, and when everyone keeps
+// only rise, whichever protocol members speak and groups have; a refused request changes nothing, memory is the replay of the log, and when everyone keeps
 // quiet the groups become stable with every partition at somebody.
 func TestConsumerModel(t *testing.T) {
 	const seeds = 20
@@ -382,6 +432,7 @@ func TestConsumerModel(t *testing.T) {
 	}
 	t.Log(counts)
 	for _, name := range []string{
+		"classic to consumer", "consumer to classic", "classic assigned by the machine", "classic assigned by its leader",
 		"ok", "UNKNOWN_MEMBER_ID", "FENCED_MEMBER_EPOCH", "UNRELEASED_INSTANCE_ID", "GROUP_MAX_SIZE_REACHED", "FENCED_INSTANCE_ID",
 	} {
 		require.NotZero(t, counts[name], "the walk never met %q", name)

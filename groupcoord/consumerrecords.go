@@ -187,3 +187,14 @@ func loadAssignment(list []targetPartitions) Assignment {
 func (a Assignment) equal(other Assignment) bool {
 	return maps.EqualFunc(a, other, slices.Equal[[]int32])
 }
+
+// has are all partitions that a member may be using: what is assigned, and then what it is to give up.
+func (c *consumerMember) has() Assignment {
+	a := Assignment{}
+	for _, h := range [...]holding{c.assigned, c.revoking} {
+		for topic := range h {
+			a[topic] = append(a[topic], h.partitions(topic)...)
+		}
+	}
+	return a
+}

@@ -53,13 +53,7 @@ func (m *Machine) describeConsumers(id string, topics Topics) kmsg.ConsumerGroup
 		if c.classic != nil {
 			r.MemberType = describeClassicMember
 		}
-		has := Assignment{}
-		for _, h := range [...]holding{c.assigned, c.revoking} {
-			for topic := range h {
-				has[topic] = append(has[topic], h.partitions(topic)...)
-			}
-		}
-		r.Assignment = describeAssignment(has, topics)
+		r.Assignment = describeAssignment(c.has(), topics)
 		r.TargetAssignment = describeAssignment(g.target[memberID], topics)
 		resp.Members = append(resp.Members, r)
 	}

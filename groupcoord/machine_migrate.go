@@ -179,7 +179,9 @@ func (m *Machine) replacesLastConsumer(g *consumerGroup, instance *string) bool 
 	return old != nil && old.classic == nil && g.classic == len(g.members)-1 && m.mayDowngrade(len(g.members))
 }
 
-// downgrade replaces a consumer group by a classic one with those members that are not gone.
+// downgrade replaces a consumer group by a classic one with those members that are not gone. Where a
+// rebalance follows they keep meanwhile what they have: Kafka writes down what they should have, and if the
+// group is converted back before they heard of it, gives to others what they still use.
 func (m *Machine) downgrade(g *consumerGroup, gone []*consumerMember, rebalance bool) {
 	classic := newGroup(g.id, m.nowMs())
 	classic.state, classic.synced = Stable, true
@@ -202,7 +204,11 @@ func (m *Machine) downgrade(g *consumerGroup, gone []*consumerMember, rebalance 
 	classic.protocol = &name
 	classic.subscribed = classic.computeSubscribed()
 	for _, member := range classic.members {
-		member.assignment = classicAssignment(member.metadata(name), g.target[member.id], m.topics)
+		has := g.target[member.id]
+		if rebalance {
+			has = g.members[member.id].has()
+		}
+		member.assignment = classicAssignment(member.metadata(name), has, m.topics)
 	}
 	m.dropConsumerGroup(g)
 	m.groups[g.id] = classic
