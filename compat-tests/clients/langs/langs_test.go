@@ -16,6 +16,7 @@ var (
 )
 
 func TestRoundTrip(t *testing.T) {
+	t.Parallel()
 	for _, c := range []client{kafkaPython, confluent, kafkajs, java} {
 		t.Run(c.name, func(t *testing.T) {
 			s := start(t)
@@ -28,6 +29,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestGroups(t *testing.T) {
+	t.Parallel()
 	stories := []struct {
 		client
 		args []string
@@ -47,6 +49,7 @@ func TestGroups(t *testing.T) {
 }
 
 func TestCopies(t *testing.T) {
+	t.Parallel()
 	stories := []struct {
 		client
 		copiers int
