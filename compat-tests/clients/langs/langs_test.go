@@ -5,6 +5,10 @@ package langs
 import (
 	"path/filepath"
 	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"minikafka/compat-tests/clients/sample"
 )
 
 var (
@@ -56,5 +60,17 @@ func TestCopies(t *testing.T) {
 	}{{kafkaPython, 2}, {confluent, 2}, {java, 2}, {kafkajs, 1}} // kafkajs sends no generation with the offsets: one copier at a time
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) { copyStory(t, s.client, s.copiers) })
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	t.Parallel()
+	for _, c := range []client{python(kafkaPython.name, "python/kafka_python_admin.py"), python(confluent.name, "python/confluent_admin.py"), kafkajs} {
+		t.Run(c.name, func(t *testing.T) {
+			s := start(t)
+			p := c.play(t, c.name, "admin", "bootstrap="+s.addr, "topic="+sample.Topic(t))
+			p.finish()
+			require.NotEmpty(t, p.said("compared"))
+		})
 	}
 }

@@ -2,6 +2,7 @@
 const assert = require('node:assert')
 const path = require('node:path')
 const readline = require('node:readline')
+const { isDeepStrictEqual } = require('node:util')
 
 const modules = process.env.NODE_PATH
 const { Kafka, CompressionTypes, CompressionCodecs, logLevel } = require(path.join(modules, 'kafkajs'))
@@ -157,7 +158,112 @@ async function copyUntilCrash() {
   return again === true
 }
 
-const roles = { roundtrip, member, copy }
+const refused = (type, call) => assert.rejects(call, (e) => {
+  const types = (e.errors ?? [e]).map((x) => x.type ?? x.cause?.type)
+  assert.ok(types.includes(type), `refused with ${types} ${e}`)
+  return true
+})
+
+// Apache Kafka shows a change a moment after it has answered it.
+async function eventually(read, want) {
+  for (const until = Date.now() + 10_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+    const got = await read()
+    if (isDeepStrictEqual(got, want)) return
+    if (Date.now() > until) assert.deepStrictEqual(got, want)
+  }
+}
+
+async function adminTopics(client, topic) {
+  const configEntries = [{ name: 'retention.ms', value: '1234567' }, { name: 'cleanup.policy', value: 'compact' }]
+  const make = (more) => client.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1, configEntries, ...more }] })
+  assert.ok(await client.createTopics({ validateOnly: true, waitForLeaders: false, topics: [{ topic, numPartitions: 2 }] }))
+  assert.ok(!(await client.listTopics()).includes(topic), 'made by validateOnly')
+  assert.ok(await make())
+  assert.strictEqual(await make(), false)
+  await refused('INVALID_TOPIC_EXCEPTION', () => make({ topic: 'a b' }))
+  await refused('INVALID_REPLICATION_FACTOR', () => make({ topic: topic + '3', replicationFactor: 3 }))
+  const described = (await client.fetchTopicMetadata({ topics: [topic] })).topics[0].partitions
+  const leaders = Object.fromEntries(described.map((p) => [p.partitionId, [p.leader, ...p.isr]]))
+  assert.deepStrictEqual(leaders, { 0: [1, 1], 1: [1, 1] })
+  await client.createPartitions({ topicPartitions: [{ topic, count: 5 }] })
+  await refused('INVALID_PARTITIONS', () => client.createPartitions({ topicPartitions: [{ topic, count: 3 }] }))
+  await eventually(async () => (await client.fetchTopicMetadata({ topics: [topic] })).topics[0].partitions.length, 5)
+}
+
+async function adminConfigs(client, topic) {
+  const read = async (type, name) => {
+    const { resources } = await client.describeConfigs({ includeSynonyms: false, resources: [{ type, name }] })
+    return Object.fromEntries(resources[0].configEntries.map((c) => [c.configName, c.configValue]))
+  }
+  const both = async () => {
+    const c = await read(2, topic)
+    return [c['retention.ms'], c['cleanup.policy']]
+  }
+  await eventually(both, ['1234567', 'compact'])
+  const alter = (value) => client.alterConfigs({ resources: [{ type: 2, name: topic, configEntries: [{ name: 'retention.ms', value }] }] })
+  await alter('7654321')
+  await eventually(both, ['7654321', 'delete']) // AlterConfigs replaces all
+  await refused('INVALID_CONFIG', () => alter('x'))
+  assert.ok((await read(4, '1'))['log.retention.hours'], 'configuration of the broker')
+}
+
+async function adminOffsets(client, topic) {
+  const producer = kafka.producer()
+  await producer.connect()
+  const messages = [...Array(10).keys()].map((i) => ({ value: String(i), partition: 0, timestamp: String(1_000_000 + i) }))
+  await producer.send({ topic, messages })
+  await producer.disconnect()
+  const zero = async () => {
+    const { low, high } = (await client.fetchTopicOffsets(topic)).find((p) => p.partition === 0)
+    return [low, high]
+  }
+  assert.deepStrictEqual(await zero(), ['0', '10'])
+  await client.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '4' }] })
+  assert.deepStrictEqual(await zero(), ['4', '10'])
+}
+
+async function adminGroups(client, topic) {
+  const groupId = topic + '-group'
+  const listed = async () => (await client.listGroups()).groups.some((g) => g.groupId === groupId)
+  await client.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: '7' }] })
+  assert.ok(await listed(), 'not listed')
+  const at = (await client.fetchOffsets({ groupId, topics: [topic] }))[0].partitions.find((p) => p.partition === 0)
+  assert.strictEqual(at.offset, '7')
+  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100 })
+  await consumer.connect()
+  await consumer.subscribe({ topics: [topic] })
+  const first = await new Promise((resolve) => {
+    consumer.run({ autoCommit: false, eachMessage: async ({ message }) => resolve(message.offset) })
+  })
+  assert.strictEqual(first, '7')
+  const describe = async () => (await client.describeGroups([groupId])).groups[0]
+  let d = await describe()
+  assert.deepStrictEqual([d.state, d.members.length], ['Stable', 1])
+  const failed = await client.deleteGroups([groupId]).then(() => null, (e) => e.groups[0].error.type)
+  assert.strictEqual(failed, 'NON_EMPTY_GROUP')
+  await consumer.disconnect()
+  d = await describe()
+  assert.strictEqual(d.state, 'Empty')
+  await client.deleteGroups([groupId])
+  assert.ok(!(await listed()), 'still listed')
+}
+
+async function admin() {
+  const client = kafka.admin({ retry: { retries: 2 } })
+  await client.connect()
+  assert.deepStrictEqual((await client.describeCluster()).brokers.map((b) => b.nodeId), [1])
+  await adminTopics(client, args.topic)
+  await adminConfigs(client, args.topic)
+  await adminOffsets(client, args.topic)
+  await adminGroups(client, args.topic)
+  await client.deleteTopics({ topics: [args.topic] })
+  await eventually(async () => (await client.listTopics()).includes(args.topic), false)
+  await refused('UNKNOWN_TOPIC_OR_PARTITION', () => client.deleteTopics({ topics: [args.topic] }))
+  await client.disconnect()
+  say('compared', 1)
+}
+
+const roles = { roundtrip, member, copy, admin }
 roles[role]().then(() => {
   say('left')
   process.exit(0)

@@ -81,3 +81,11 @@ def now_ms():
 def require(condition, what):
     if not condition:
         raise AssertionError(what)
+
+
+def eventually(what, read, want):
+    """Apache Kafka shows a change a moment after it has answered it."""
+    until = time.time() + 10
+    while read() != want:
+        require(time.time() < until, f"{what}: {read()}, not {want}")
+        time.sleep(0.02)
