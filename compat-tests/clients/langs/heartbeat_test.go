@@ -155,10 +155,10 @@ func TestClientsFollowTheHeartbeatInterval(t *testing.T) {
 			go p.serve()
 			addr := p.listener.Addr().String()
 			join(t, addr, topic(t, franz(t, addr), 3))
-			for _, interval := range []time.Duration{200, 1000, 300} {
-				got := p.pace(interval*time.Millisecond, 3)
-				t.Logf("asked for %v, got %v", interval*time.Millisecond, got.Round(time.Millisecond))
-				require.InDelta(t, (interval * time.Millisecond).Seconds(), got.Seconds(), (interval*time.Millisecond).Seconds()/2)
+			for _, interval := range []time.Duration{200 * time.Millisecond, time.Second, 300 * time.Millisecond} {
+				got := p.pace(interval, 3)
+				t.Logf("asked for %v, got %v", interval, got.Round(time.Millisecond))
+				require.InDelta(t, interval.Seconds(), got.Seconds(), interval.Seconds()/2)
 			}
 		})
 	}
