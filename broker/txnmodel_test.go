@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	modelRuns = flag.Int("txnmodel.runs", 20, "runs of the model of transactions")
+	modelRuns = flag.Int("txnmodel.runs", 8, "runs of the model of transactions")
 	modelSeed = flag.Uint64("txnmodel.seed", 0, "its first seed; 0: of the clock")
 	modelLog  = flag.Bool("txnmodel.log", false, "show the brokers' logs")
 )
