@@ -177,9 +177,6 @@ func (l *Log) acceptFirst(h *batchHeader) error {
 // write puts the prepared batches into the active segment and makes them visible. After an error nothing
 // of them is: the directory is offline, and recovery cuts what reached the file.
 func (l *Log) write(p *preparedAppend, config *Config) error {
-	if err := l.makeDurableDir(p); err != nil {
-		return err
-	}
 	if err := l.rollIfDue(p, config); err != nil {
 		return err
 	}

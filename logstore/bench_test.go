@@ -178,7 +178,6 @@ func BenchmarkCleanStop(b *testing.B) {
 		for p := range int32(logs) {
 			l, err := s.Create(TopicPartition{"fresh", p}, UUID{1}, Config{RetentionMs: -1, RetentionBytes: -1})
 			require.NoError(b, err)
-			l.dirDurable, l.epochs.saved = true, epochEntries{{0, 0}} // else the preparation takes a minute
 			_, err = l.Append(batch, 0, OriginClient, -1)
 			require.NoError(b, err)
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // Create makes the log of a new partition, in the directory with the fewest logs. Its name becomes
-// durable with the first record. Any number of logs may be made at once.
+// durable with the first flush. Any number of logs may be made at once.
 func (s *Store) Create(tp TopicPartition, topicID UUID, c Config) (*Log, error) {
 	d, err := s.reserve(tp)
 	if err != nil {

@@ -66,3 +66,29 @@ func requireEpochsOfBatches(t *testing.T, l *Log, at string) {
 	}))
 	require.Equal(t, last, l.LatestEpoch(), at)
 }
+
+// Of thousands of new topics, and of those that a start finds, the first records wait for no disk.
+func TestFirstRecordsSyncNothing(t *testing.T) {
+	syncs := 0
+	s, err := Open(context.Background(), Options{
+		FS: vfs.Faulty(vfs.NewMem(), func(op vfs.Op, _ string, _ int) error {
+			if op == vfs.OpSync || op == vfs.OpSyncDir {
+				syncs++
+			}
+			return nil
+		}), Dirs: []string{"/d"}, NodeID: 1,
+	})
+	require.NoError(t, err)
+	syncs = 0
+	l, err := s.Create(TopicPartition{"t", 0}, UUID{1}, Config{})
+	require.NoError(t, err)
+	for epoch := range int32(3) {
+		_, err = l.Append(testBatch(t, 2, 1000, "value"), epoch, OriginClient, -1)
+		require.NoError(t, err)
+	}
+	require.Zero(t, syncs)
+	require.EqualValues(t, 2, l.LatestEpoch())
+	require.NoError(t, l.Flush())
+	require.Equal(t, 4, syncs, "partition.metadata and the names in the directory, the directory's own name, records")
+	require.NoError(t, s.Close(1))
+}

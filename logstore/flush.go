@@ -2,7 +2,6 @@ package logstore
 
 import (
 	"errors"
-	"math"
 	"path/filepath"
 )
 
@@ -52,6 +51,9 @@ func (l *Log) flushInactive() error {
 // trusts the indexes of segments that end at or below the recovery point, so those are synced too; the
 // segment that holds the recovery point is scanned, and its indexes are made anew.
 func (l *Log) flushSegments(segments segmentList, end int64) error {
+	if err := l.makeDirDurable(); err != nil {
+		return err
+	}
 	active := l.segments().active()
 	for _, s := range segments {
 		if err := s.sync(s != active); err != nil {
@@ -82,25 +84,19 @@ func (l *Log) flushSegments(segments segmentList, end int64) error {
 	return nil
 }
 
-// makeDurableDir puts partition.metadata and the directory's own name on disk before the first record:
-// a log whose topic id is lost would be a stray. Caller holds appendMu.
-func (l *Log) makeDurableDir(p *preparedAppend) error {
+// makeDirDurable puts partition.metadata and the directory's own name on disk before the first records are there for
+// good: a log whose topic id is lost would be a stray. Records that were only written need no more than the kernel does
+// for them: of thousands of new logs each first append would wait for three syncs. Caller holds flushMu.
+func (l *Log) makeDirDurable() error {
 	if l.dirDurable {
 		return nil
 	}
 	dir := l.path.get()
-	if h, err := parseHeader(p.bytes, 0); err == nil && h.epoch >= 0 && h.epoch != l.epochs.entries().latest() {
-		l.epochs.assignInMemory(h.epoch, h.baseOffset)
-	}
-	if err := l.epochs.persist(math.MaxInt64); err != nil {
-		return l.ioFailed("writing the leader epochs of", err)
-	}
 	if l.topicID != (UUID{}) {
+		l.newFiles.Store(false) // its directory is synced for the one as for the others
 		if err := writePartitionMetadata(l.fs, dir, l.topicID); err != nil {
 			return l.ioFailed("writing partition.metadata of", err)
 		}
-	} else if err := l.fs.SyncDir(dir); err != nil {
-		return l.ioFailed("flushing the directory of", err)
 	}
 	if err := l.fs.SyncDir(filepath.Dir(dir)); err != nil {
 		return l.ioFailed("flushing the directory of", err)

@@ -44,17 +44,17 @@ type Log struct {
 
 	epochs *epochCache
 
-	appendMu   sync.Mutex
-	dirDurable bool // partition.metadata and the directory's name are on disk
-	prepared   preparedAppend
-	producers  *producerState
+	appendMu  sync.Mutex
+	prepared  preparedAppend
+	producers *producerState
 	// lastSnapshot is the offset of the newest producer snapshot, -1 for none known.
 	lastSnapshot       int64
 	producersAt        int64 // at load: the offset that recovery has brought the producer state to
 	producersRecovered bool  // at load: that is the log end
 
-	rounds  flushRounds
-	flushMu sync.Mutex // held across fdatasync; never together with appendMu
+	rounds     flushRounds
+	flushMu    sync.Mutex // held across fdatasync; before appendMu
+	dirDurable bool       // partition.metadata and the directory's name are on disk; guarded by flushMu
 }
 
 // segmentList is sorted by base offset and never empty. It is replaced, never changed.
@@ -148,7 +148,8 @@ func (l *Log) EndOffsetForEpoch(epoch int32) (foundEpoch int32, endOffset int64)
 // EpochAt is the leader epoch of an offset, -1 when unknown.
 func (l *Log) EpochAt(offset int64) int32 { return l.epochs.entries().at(offset) }
 
-// assignEpochs notes the epochs that batches about to be written begin.
+// assignEpochs notes the epochs that batches about to be written begin. As with AssignEpoch, the file comes with the
+// flush.
 func (l *Log) assignEpochs(b []byte) error {
 	for len(b) > 0 {
 		h, err := parseHeader(b, 0)
@@ -156,9 +157,7 @@ func (l *Log) assignEpochs(b []byte) error {
 			return err
 		}
 		if entries := l.epochs.entries(); h.magic == 2 && h.epoch >= 0 && entries.latest() != h.epoch {
-			if err := l.epochs.assign(h.epoch, h.baseOffset); err != nil {
-				return err
-			}
+			l.epochs.assignInMemory(h.epoch, h.baseOffset)
 		}
 		b = b[h.size:]
 	}

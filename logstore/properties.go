@@ -216,7 +216,7 @@ func parsePartitionMetadata(text string) (UUID, error) {
 	return id, err
 }
 
-// writePartitionMetadata names the topic before the first record is appended.
+// writePartitionMetadata names the topic before the first records are on disk for good.
 func writePartitionMetadata(fsys vfs.FS, dir string, topicID UUID) error {
 	return writeAtomic(fsys, filepath.Join(dir, partitionMetadataFile), []byte("version: 0\ntopic_id: "+formatUUID(topicID)))
 }

@@ -62,7 +62,7 @@ func (l *Log) load(c checkpointed) error {
 	}
 	l.highWatermark.Store(min(max(c.highWatermark, l.logStart.Load()), end))
 	l.lastFlush.Store(l.clock.Now().UnixMilli())
-	l.dirDurable = end > l.logStart.Load()
+	l.dirDurable = l.recoveryPoint.Load() > l.logStart.Load()
 	if rebuildEpochs {
 		if err := l.rebuildEpochs(); err != nil {
 			return err

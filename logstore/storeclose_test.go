@@ -54,6 +54,9 @@ func TestCrashDuringACleanStop(t *testing.T) {
 			require.NoError(t, err, when)
 			for p := range int32(4) {
 				l := s.Log(TopicPartition{"stop", p})
+				if l == nil && !whole && p >= 2 {
+					continue // nothing of it was flushed, its name neither
+				}
 				require.NotNil(t, l, when)
 				if kept == vfs.KeepRandom && l.usable() != nil {
 					continue // R15
@@ -69,6 +72,9 @@ func TestCrashDuringACleanStop(t *testing.T) {
 			require.NoError(t, s.Close(1), when)
 			if kept != vfs.KeepRandom {
 				for p := range 4 {
+					if _, err := clone.Stat(fmt.Sprintf("/d/stop-%d", p)); err != nil {
+						continue
+					}
 					verify(t, clone, fmt.Sprintf("/d/stop-%d", p))
 				}
 			}

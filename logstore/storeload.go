@@ -100,7 +100,7 @@ func (s *Store) readCheckpoints(d *logDir) (dirCheckpoints, error) {
 }
 
 // loadTopicID reads partition.metadata; one that is missing or torn leaves the topic id zero. It is made durable
-// with the first record, so a power failure before that may tear it, or take it.
+// with the first flush, so a power failure before that may tear it, or take it.
 func (l *Log) loadTopicID() error {
 	id, err := readPartitionMetadata(l.fs, l.path.get())
 	switch {

@@ -75,6 +75,7 @@ func TestCrashWhileATopicIsMadeLeavesNoStray(t *testing.T) {
 	for range 2 {
 		mustAppend(t, n.Partition("t", 0), 3)
 		written += 3
+		require.NoError(t, n.Partition("t", 0).Log().Flush())
 	}
 	watching = false
 	require.Greater(t, crashes, 60)
