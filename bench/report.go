@@ -32,6 +32,7 @@ type row struct {
 	Cell  string `json:"cell"`
 	Goals []goal `json:"-"`
 	Runs  []run1 `json:"runs"`
+	Error string `json:"error,omitempty"` // why it has fewer runs than it should
 }
 
 // run1 is one run of one contender.
@@ -139,11 +140,28 @@ func spreadOf(list []float64) string {
 	return fmt.Sprintf("%s (%s–%s)", short(median(list)), short(slices.Min(list)), short(slices.Max(list)))
 }
 
-// save writes the JSON, the table and the plot.
+// failed names the cells that did.
+func (r *report) failed() error {
+	var all error
+	for _, w := range r.Rows {
+		if w.Error != "" {
+			all = errors.Join(all, errors.New(w.Error))
+		}
+	}
+	return all
+}
+
+// save prints the table, and keeps it.
 func (r *report) save(path string) error {
 	if len(r.Rows) == 0 {
 		return nil
 	}
+	fmt.Print(r.markdown())
+	return r.keep(path)
+}
+
+// keep writes the JSON, the table and the plot.
+func (r *report) keep(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -151,11 +169,8 @@ func (r *report) save(path string) error {
 	if err != nil {
 		return err
 	}
-	table := r.markdown()
-	fmt.Print(table)
-	plot := r.plot()
 	return errors.Join(os.WriteFile(path+".json", append(text, '\n'), 0o644),
-		os.WriteFile(path+".md", []byte(table), 0o644), os.WriteFile(path+".svg", []byte(plot), 0o644))
+		os.WriteFile(path+".md", []byte(r.markdown()), 0o644), os.WriteFile(path+".svg", []byte(r.plot()), 0o644))
 }
 
 // reprint makes table and plot anew from a kept run.

@@ -83,9 +83,7 @@ func (e *environment) runAll(r *report, list []*contender, physical *contender) 
 			return e.profileAll(shared, list[0])
 		}
 		for i := range shared {
-			if err := e.pairs(r, &shared[i], list, physical); err != nil {
-				return err
-			}
+			e.pairs(r, &shared[i], list, physical)
 		}
 		for _, c := range append(slices.Clone(list), physical) {
 			if err := errors.Join(c.stop(), c.remove()); err != nil {
@@ -94,11 +92,9 @@ func (e *environment) runAll(r *report, list []*contender, physical *contender) 
 		}
 	}
 	for i := range fresh {
-		if err := e.pairs(r, &fresh[i], list, physical); err != nil {
-			return err
-		}
+		e.pairs(r, &fresh[i], list, physical)
 	}
-	return nil
+	return r.failed()
 }
 
 // heatUp gives Kafka's compiler what it needs; the others get a tenth of it.
@@ -126,9 +122,19 @@ func (e *environment) heatUp(c *contender) error {
 	return nil
 }
 
-// pairs runs one cell in turn.
-func (e *environment) pairs(r *report, c *cell, list []*contender, physical *contender) error {
+// pairs runs one cell and keeps what it gave. A cell that fails does not keep the others from running.
+func (e *environment) pairs(r *report, c *cell, list []*contender, physical *contender) {
 	row := r.row(c)
+	if err := e.inTurn(row, c, list, physical); err != nil {
+		row.Error = err.Error()
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+	if err := r.keep(e.out); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+}
+
+func (e *environment) inTurn(row *row, c *cell, list []*contender, physical *contender) error {
 	n := e.options.pairs
 	if c.pairs > 0 {
 		n = min(n, c.pairs)
