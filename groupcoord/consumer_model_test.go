@@ -14,9 +14,6 @@ import (
 	"minikafka/coordinator"
 )
 
-// consumerOperations is how many random operations TestConsumerModel does.
-const consumerOperations = 1_000_000
-
 type topicPartition struct {
 	topic     UUID
 	partition int32
