@@ -99,6 +99,9 @@ func (e epochEntries) format() []byte {
 // parseEpochs reads the file. errMalformedCheckpoint for anything that format does not write, entries
 // that do not increase included (Kafka: assign them one by one; a file like that was never written).
 func parseEpochs(data []byte) (epochEntries, error) {
+	if n := len(data); n > 0 && data[n-1] != '\n' { // cut within the last number it would deceive
+		return nil, fmt.Errorf("%w: it ends within a line", errMalformedCheckpoint)
+	}
 	rows, err := parseCheckpoint(data, 2)
 	if err != nil {
 		return nil, err
@@ -175,7 +178,20 @@ func (c *epochCache) assignInMemory(epoch int32, offset int64) {
 // none that a reader could miss, and a start of thousands of partitions would write a file for each. A first
 // file is not synced: one that a crash empties or tears is made again from the batches, and only an old one
 // could deceive.
-func (c *epochCache) persist(end int64) error {
+func (c *epochCache) persist(end int64) error { return c.persistBy(end, writeAtomic) }
+
+// persistUnsynced leaves the syncs to the caller. What a crash before them tears is made again from the batches, so
+// the log must not be a compacted one, whose batches do not tell all.
+func (c *epochCache) persistUnsynced(end int64) error {
+	return c.persistBy(end, func(fsys vfs.FS, path string, data []byte) error {
+		if err := writeInPlace(fsys, path+".tmp", data, false); err != nil {
+			return err
+		}
+		return fsys.Rename(path+".tmp", path)
+	})
+}
+
+func (c *epochCache) persistBy(end int64, replace func(fsys vfs.FS, path string, data []byte) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.entries().truncateFromEnd(end)
@@ -184,7 +200,7 @@ func (c *epochCache) persist(end int64) error {
 	}
 	write := func() error { return writeInPlace(c.fs, c.path, e.format(), false) }
 	if c.exists {
-		write = func() error { return writeAtomic(c.fs, c.path, e.format()) }
+		write = func() error { return replace(c.fs, c.path, e.format()) }
 	}
 	if err := write(); err != nil {
 		return err

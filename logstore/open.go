@@ -115,7 +115,11 @@ func (l *Log) finish(sync bool) error {
 			}
 		}
 	}
-	if err := l.epochs.persist(l.leo.Load()); err != nil {
+	persist := l.epochs.persist
+	if !sync && l.cleanedTo.Load() < 0 {
+		persist = l.epochs.persistUnsynced
+	}
+	if err := persist(l.leo.Load()); err != nil {
 		return l.ioFailed("writing the leader epochs of", err)
 	}
 	if end := l.leo.Load(); end > l.logStart.Load() {

@@ -20,11 +20,16 @@ func stopping(t *testing.T, fs vfs.FS, syncEach int) (*Store, []*Log) {
 	var logs []*Log
 	for p := range int32(4) {
 		config := crashConfig()
+		epoch := int32(0)
 		config.Preallocate = p%2 == 1
 		l, err := s.Create(TopicPartition{"stop", p}, UUID{1}, config)
 		require.NoError(t, err)
 		for i := range 10 {
-			_, err := l.Append(testBatch(t, 2, int64(1000+i), "v"), 0, OriginClient, -1)
+			if i == 5 { // the file of the first epoch is there, and this one waits for the stop
+				epoch = 1
+				require.NoError(t, l.AssignEpoch(epoch, l.LogEndOffset()))
+			}
+			_, err := l.Append(testBatch(t, 2, int64(1000+i), "v"), epoch, OriginClient, -1)
 			require.NoError(t, err)
 			if i == 1 && p < 2 {
 				require.NoError(t, l.Flush())
@@ -64,6 +69,7 @@ func TestCrashDuringACleanStop(t *testing.T) {
 				require.NoError(t, l.usable(), when)
 				if whole {
 					require.EqualValues(t, 20, l.LogEndOffset(), when)
+					require.Equal(t, epochEntries{{0, 0}, {1, 10}}, l.epochs.entries(), when)
 				} else if p < 2 {
 					require.GreaterOrEqual(t, l.LogEndOffset(), int64(4), when)
 				}
@@ -133,4 +139,16 @@ func TestFailedSyncOfTheFileSystemLeavesNoMarkOfACleanStop(t *testing.T) {
 	}
 	points, err := mem.ReadFile("/d/" + recoveryPointFile)
 	require.True(t, err != nil || !strings.Contains(string(points), " 20\n"))
+}
+
+// TestEpochFileCutWithinANumberIsMalformed: "1 12" of "1 120" must not pass for an entry.
+func TestEpochFileCutWithinANumberIsMalformed(t *testing.T) {
+	whole := epochEntries{{0, 0}, {1, 120}}.format()
+	for n := 1; n < len(whole); n++ {
+		_, err := parseEpochs(whole[:n])
+		require.ErrorIs(t, err, errMalformedCheckpoint, "%q", whole[:n])
+	}
+	e, err := parseEpochs(whole)
+	require.NoError(t, err)
+	require.Equal(t, epochEntries{{0, 0}, {1, 120}}, e)
 }
