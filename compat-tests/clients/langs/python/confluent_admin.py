@@ -32,8 +32,8 @@ def topics(admin, t):
     refused(KafkaError.TOPIC_EXCEPTION, lambda: only(admin.create_topics([NewTopic("a b", 1, 1)])))
     refused(KafkaError.INVALID_REPLICATION_FACTOR, lambda: only(admin.create_topics([NewTopic(t + "3", 1, 3)])))
     refused(KafkaError.INVALID_CONFIG, lambda: only(admin.create_topics([NewTopic(t + "3", 1, 1, config={"retention.ms": "x"})])))
-    partitions = admin.list_topics(t, timeout=10).topics[t].partitions
-    require({p: (m.leader, m.isrs) for p, m in partitions.items()} == {0: (1, [1]), 1: (1, [1])}, partitions)
+    eventually("described", lambda: {p: (m.leader, m.isrs) for p, m in admin.list_topics(t, timeout=10).topics[t].partitions.items()},
+               {0: (1, [1]), 1: (1, [1])})
     only(admin.create_partitions([NewPartitions(t, 5)]))
     refused(KafkaError.INVALID_PARTITIONS, lambda: only(admin.create_partitions([NewPartitions(t, 3)])))
     eventually("partitions", lambda: len(admin.list_topics(t, timeout=10).topics[t].partitions), 5)

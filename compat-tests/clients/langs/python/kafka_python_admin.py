@@ -27,9 +27,8 @@ def topics(admin, t):
     refused(errors.InvalidReplicationFactorError, lambda: admin.create_topics({t + "3": {"num_partitions": 1, "replication_factor": 3}}))
     refused(errors.InvalidConfigurationError, lambda: admin.create_topics(
         {t + "3": {"num_partitions": 1, "replication_factor": 1, "configs": {"retention.ms": "x"}}}))
-    described = admin.describe_topics([t])[0]
-    partitions = sorted((p["partition_index"], p["leader_id"], tuple(p["isr_nodes"])) for p in described["partitions"])
-    require(partitions == [(0, 1, (1,)), (1, 1, (1,))], described)
+    eventually("described", lambda: sorted((p["partition_index"], p["leader_id"], tuple(p["isr_nodes"]))
+                                           for p in admin.describe_topics([t])[0]["partitions"]), [(0, 1, (1,)), (1, 1, (1,))])
     admin.create_partitions({t: 5})
     refused(errors.InvalidPartitionsError, lambda: admin.create_partitions({t: 3}))
     eventually("partitions", lambda: len(admin.describe_topics([t])[0]["partitions"]), 5)
