@@ -125,19 +125,33 @@ func memoryAfter(total int64) func(*contender, *environment) (values, usage, err
 func memoryWithPartitions(count int) func(*contender, *environment) (values, usage, error) {
 	return func(c *contender, e *environment) (values, usage, error) {
 		return freshBroker(c, e, func(time.Duration) (values, error) {
-			topic := e.topic()
 			began := time.Now()
-			if err := c.createTopic(topic, int32(count)); err != nil {
+			topics, err := createMany(c, e, count)
+			if err != nil {
 				return nil, err
 			}
 			created := time.Since(began)
-			if err := spread(c, topic, count); err != nil {
+			if err := spread(c, topics, count); err != nil {
 				return nil, err
 			}
 			m, err := rss(c.pid())
 			return values{memory: m, createTime: created.Seconds(), spreadTime: time.Since(began).Seconds() - created.Seconds()}, err
 		})
 	}
+}
+
+// mostAtOnce partitions are created by one request: Kafka refuses 10,000 (POLICY_VIOLATION).
+const mostAtOnce = 5000
+
+// createMany makes topics of count partitions in all.
+func createMany(c *contender, e *environment, count int) (topics []string, err error) {
+	for ; count > 0; count -= mostAtOnce {
+		topics = append(topics, e.topic())
+		if err := c.createTopic(topics[len(topics)-1], int32(min(count, mostAtOnce))); err != nil {
+			return nil, err
+		}
+	}
+	return topics, nil
 }
 
 const (

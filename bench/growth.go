@@ -54,18 +54,17 @@ const (
 func partitionGrowth(count int) func(*contender, *environment) (values, usage, error) {
 	return func(c *contender, e *environment) (values, usage, error) {
 		return freshBroker(c, e, func(time.Duration) (values, error) {
-			topic, v := e.topic(), values{}
-			began := time.Now()
-			if err := c.createTopic(topic, int32(count)); err != nil {
+			v, began := values{}, time.Now()
+			topics, err := createMany(c, e, count)
+			if err != nil {
 				return nil, err
 			}
 			v[createTime] = time.Since(began).Seconds()
 			began = time.Now()
-			if err := spread(c, topic, count); err != nil {
+			if err := spread(c, topics, count); err != nil {
 				return nil, err
 			}
 			v[spreadTime] = time.Since(began).Seconds()
-			var err error
 			if v[memory], err = rss(c.pid()); err != nil {
 				return nil, err
 			}
@@ -80,7 +79,7 @@ func partitionGrowth(count int) func(*contender, *environment) (values, usage, e
 				if _, err := c.launch(ports[c.name]); err != nil {
 					return nil, err
 				}
-				if err := c.awaitTopic(topic); err != nil {
+				if err := c.awaitTopic(topics[len(topics)-1]); err != nil {
 					return nil, err
 				}
 				v[end.metric] = float64(time.Since(began)) / 1e6

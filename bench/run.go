@@ -191,14 +191,14 @@ func warmMemory(dir string, bytes int64) error {
 	return errors.Join(err, f.Close(), os.Remove(path))
 }
 
-// spread writes one record into each partition.
-func spread(c *contender, topic string, partitions int) error {
+// spread writes one record into each of the partitions of topics that createMany made.
+func spread(c *contender, topics []string, partitions int) error {
 	return withClient(c, func(cl *kgo.Client) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
 		records := make([]*kgo.Record, partitions)
 		for i := range records {
-			records[i] = &kgo.Record{Topic: topic, Partition: int32(i), Value: []byte("x")}
+			records[i] = &kgo.Record{Topic: topics[i/mostAtOnce], Partition: int32(i % mostAtOnce), Value: []byte("x")}
 		}
 		return cl.ProduceSync(ctx, records...).FirstErr()
 	}, kgo.RecordPartitioner(kgo.ManualPartitioner()))
