@@ -21,8 +21,9 @@ var recordVariant = flag.String("variant", "", "with -record: the Kafka has the 
 
 const drivenFile = "../driven.tsv"
 
-// unretained keeps a broker, Kafka or ours, from deleting the corpus' records, which are of 2023.
-var unretained = []string{"group.initial.rebalance.delay.ms=0", "group.consumer.assignment.interval.ms=0", "group.consumer.heartbeat.interval.ms=5000", "log.initial.task.delay.ms=3600000", "log.retention.check.interval.ms=3600000"}
+// unretained keeps a broker, Kafka or ours, from deleting the corpus' records, which are of 2023, and Kafka from looking
+// for late transactions every 10 s alone.
+var unretained = []string{"group.initial.rebalance.delay.ms=0", "group.consumer.assignment.interval.ms=0", "group.consumer.heartbeat.interval.ms=5000", "log.initial.task.delay.ms=3600000", "log.retention.check.interval.ms=3600000", "transaction.abort.timed.out.transaction.cleanup.interval.ms=100"}
 
 // play runs scenarios against the broker at addr and gives each run to check, as a subtest.
 func play(t *testing.T, addr string, scenarios []scenario, check func(t *testing.T, name string, file []byte, got []Exchange)) {
