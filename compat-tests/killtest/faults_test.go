@@ -34,6 +34,8 @@ func twoDirs(t *testing.T, d *disk, properties ...string) (b *brokerproc.Broker,
 	defer cl.Close()
 	_, err = kadm.NewClient(cl).CreateTopic(t.Context(), 2, 1, nil, topic)
 	require.NoError(t, err)
+	_, err = kadm.NewClient(cl).DescribeAllLogDirs(t.Context(), nil) // the answer waits until the logs are there
+	require.NoError(t, err)
 	_, err = os.Stat(filepath.Join(second, topic+"-0"))
 	if err == nil {
 		return b, 1, 0
