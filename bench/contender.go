@@ -177,7 +177,13 @@ func (c *contender) launch(port int) (time.Duration, error) {
 	return 0, errors.Join(fmt.Errorf("%s did not answer within a minute, see %s", c.name, c.log.Name()), c.stop())
 }
 
-func (c *contender) pid() int { return c.cmd.Process.Pid }
+// pid is that of the running process, -1 for none.
+func (c *contender) pid() int {
+	if c.cmd == nil {
+		return -1
+	}
+	return c.cmd.Process.Pid
+}
 
 // stop ends the process, cleanly if it will.
 func (c *contender) stop() error {

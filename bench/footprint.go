@@ -44,7 +44,7 @@ func freshBroker(c *contender, e *environment, f func(ready time.Duration) (valu
 	}
 	*c = own
 	v, err := f(ready)
-	used, cpuErr := cpuSeconds(own.pid())
+	used, cpuErr := cpuSeconds(c.pid()) // f may have started it again
 	u := usage{seconds: time.Since(began).Seconds(), broker: used}
 	u.foreign = max(0, (busySeconds()-busy-used-(ownCPU()-cpu))/u.seconds/e.processors)
 	err = errors.Join(err, cpuErr, c.stop(), c.remove())

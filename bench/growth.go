@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -183,16 +184,24 @@ func commitFrame(group, topic string) []byte {
 	return frame(req, 7)
 }
 
+// awaitCoordinator asks for a group's offsets until it is answered: the first question of a broker makes the
+// topic that holds them, and Kafka refuses meanwhile.
 func awaitCoordinator(c *contender, group string) error {
 	return withClient(c, func(cl *kgo.Client) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		req := kmsg.NewPtrOffsetFetchRequest()
-		req.Group = group
-		resp, err := req.RequestWith(ctx, cl)
-		if err == nil && resp.ErrorCode != 0 {
-			err = fmt.Errorf("coordinator of %s: error code %d", group, resp.ErrorCode)
+		for {
+			req := kmsg.NewPtrOffsetFetchRequest()
+			req.Group = group
+			resp, err := req.RequestWith(ctx, cl)
+			if err == nil && resp.ErrorCode == 0 {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("coordinator of %s: %w", group, cmp.Or(err, ctx.Err()))
+			case <-time.After(50 * time.Millisecond):
+			}
 		}
-		return err
 	})
 }
